@@ -1,0 +1,117 @@
+"""`manage.py doctor`: is everything in order? Plain words; exit code 1 when something is not."""
+
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.mail import get_connection
+from django.core.management.base import BaseCommand
+from django.db import Error, connection
+from django.db.migrations.executor import MigrationExecutor
+
+from accounts.services.cleanup import is_beating
+from core import redis
+from core.clock import database_now
+from mail.models import OutgoingMail
+from rbac.models import RoleGrant
+
+Finding = tuple[bool, str]
+SKEW_SECONDS = 5
+
+
+class Command(BaseCommand):
+    help = "Check configuration, database, Redis, mail, migrations, clock, proxies and background work."
+
+    def handle(self, **_: Any) -> None:
+        findings = [finding for check in CHECKS for finding in attempt(check)]
+        for is_good, text in findings:
+            self.stdout.write(f"{'ok  ' if is_good else 'BAD '} {text}")
+        if not all(is_good for is_good, _ in findings):
+            sys.exit(1)
+
+
+def attempt(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    try:
+        return list(check())
+    except (Error, OSError) as error:
+        return [(False, f"{check.__name__}: {type(error).__name__}: {next(iter(str(error).splitlines()), '')}")]
+
+
+def configuration() -> Iterator[Finding]:
+    yield True, "Configuration: read without objections."
+    public = settings.PUBLIC_URL
+    yield (
+        not settings.DEBUG,
+        "DEBUG is off." if not settings.DEBUG else "DEBUG is on; turn it off in production.",
+    )
+    is_https = public.startswith("https://")
+    is_local = any(name in public for name in ("//127.", "//localhost", "//[::1]"))
+    yield is_https or is_local, f"PUBLIC_URL is {public}" + ("" if is_https or is_local else "; use https://")
+
+
+def database() -> Iterator[Finding]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+    yield True, f"Database: {connection.vendor} answers."
+
+
+def migrations() -> Iterator[Finding]:
+    executor = MigrationExecutor(connection)
+    missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    yield (
+        not missing,
+        f"Migrations: {f'{len(missing)} missing; run manage.py migrate' if missing else 'all applied.'}",
+    )
+
+
+def clock() -> Iterator[Finding]:
+    skew = abs((datetime.now(UTC) - database_now()).total_seconds())
+    yield skew < SKEW_SECONDS, f"Clock: {skew:.1f} s away from the database's."
+
+
+def redis_store() -> Iterator[Finding]:
+    if not settings.REDIS_URL:
+        yield True, "Redis: not configured; limits and background work use the database."
+    else:
+        there = redis.is_there()
+        yield there, "Redis: answers." if there else "Redis: does not answer at REDIS_URL."
+
+
+def mail() -> Iterator[Finding]:
+    backend = settings.EMAIL_BACKEND.rsplit(".", 2)[-2]
+    if backend == "smtp":
+        get_connection(timeout=5).open()
+    where = settings.EMAIL_FILE_PATH or f"{settings.EMAIL_HOST}:{settings.EMAIL_PORT}"
+    yield True, f"Mail: {backend} at {where}."
+    failed = OutgoingMail.objects.filter(state="failed").count()
+    yield not failed, f"Outbox: {failed} mails failed."
+
+
+def proxies() -> Iterator[Finding]:
+    told = f"TRUSTED_PROXIES is {settings.TRUSTED_PROXIES}"
+    if settings.PUBLIC_URL.startswith("https://") and not settings.TRUSTED_PROXIES:
+        yield (
+            False,
+            f"Proxies: {told}, yet https means one stands before us; everybody would share its address.",
+        )
+    else:
+        yield True, f"Proxies: {told}."
+
+
+def background() -> Iterator[Finding]:
+    alive = is_beating()
+    runner = "Celery worker and beat" if settings.REDIS_URL else "serve or runserver"
+    yield alive, "Background work: alive." if alive else f"Background work: no sign of life; start {runner}."
+
+
+def administrators() -> Iterator[Finding]:
+    there = RoleGrant.objects.of_administrators().exists()
+    yield (
+        there,
+        "Administrators: there are some." if there else "Administrators: none; run manage.py createsuperuser.",
+    )
+
+
+CHECKS = (configuration, database, migrations, clock, redis_store, mail, proxies, background, administrators)

@@ -1,0 +1,130 @@
+"""Tokens: JWTs (RFC 7519, RFC 8725) that SimpleJWT signs and parses, and that a `Session` row makes valid.
+
+The only module that knows SimpleJWT's classes. A token holds no personal data and no roles, and nothing here
+stores one: the latest pair follows from the row, letter by letter, for as long as the row stays as it is.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Literal
+from uuid import UUID
+
+import jwt
+from django.conf import settings
+from django.db.models import Exists
+from rest_framework_simplejwt.backends import TokenBackend
+from rest_framework_simplejwt.exceptions import TokenBackendError
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+
+from accounts.models import Session
+from core.secrets import derived_key, keyed_hash
+
+ALGORITHM = "HS256"
+AUDIENCE = "muster"
+Kind = Literal["access", "refresh"]
+_HEADER = {"alg": ALGORITHM, "typ": "JWT"}
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    user_id: UUID
+    session_id: UUID
+    gen: int
+    expires_at: int
+    """Seconds since 1970. Compare it with the database's clock, not with this host's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    access: str
+    refresh: str
+    access_expires_in: int
+    refresh_expires_in: int
+
+
+@lru_cache(maxsize=1)
+def _backend() -> TokenBackend:
+    # The database's clock decides about `exp`, without leeway (`Claims.expires_at`); the backend, which would ask
+    # the clock of this host, is therefore kept from deciding.
+    forever = timedelta(days=36_500)
+    key = derived_key("token").hex()
+    return TokenBackend(ALGORITHM, key, "", AUDIENCE, settings.PUBLIC_URL, leeway=forever)
+
+
+def sign_pair(session: Session, now: datetime) -> TokenPair:
+    """The pair of the session's present generation; the same letters each time."""
+    access, access_exp = _sign(session, "access", session.access_expires_at)
+    refresh, refresh_exp = _sign(session, "refresh", session.refresh_expires_at)
+    seconds = int(now.timestamp())
+    return TokenPair(access, refresh, max(0, access_exp - seconds), max(0, refresh_exp - seconds))
+
+
+def _sign(session: Session, kind: Kind, expires_at: datetime) -> tuple[str, int]:
+    exp = int(expires_at.timestamp())
+    payload = {
+        "sub": str(session.user_id),
+        "sid": str(session.pk),
+        "gen": session.gen,
+        "jti": jti_of(session.pk, session.gen, kind),
+        "iat": int(session.rotated_at.timestamp()),
+        "exp": exp,
+        "token_type": kind,
+        "scope": f"{kind}_token",
+    }
+    return _backend().encode(payload), exp
+
+
+def jti_of(session_id: UUID, gen: int, kind: Kind) -> str:
+    return keyed_hash(f"{session_id.hex}:{gen}:{kind}", "jti")[:32]
+
+
+def read(token: str, kind: Kind) -> Claims | None:
+    """What a token of ours claims; None for anything malformed, forged, or of the other kind."""
+    try:
+        if jwt.get_unverified_header(token) != _HEADER:
+            return None
+        payload = _backend().decode(token)  # type: ignore[arg-type]  # a str, whatever it says
+        claims = _claims(payload, kind)
+    except (jwt.PyJWTError, TokenBackendError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return claims
+
+
+def _claims(payload: dict[str, Any], kind: Kind) -> Claims | None:
+    gen, exp = payload["gen"], payload["exp"]
+    if payload["token_type"] != kind or payload["scope"] != f"{kind}_token":
+        return None
+    if type(gen) is not int or type(exp) is not int:
+        return None
+    claims = Claims(UUID(payload["sub"]), UUID(payload["sid"]), gen, exp)
+    return claims if payload["jti"] == jti_of(claims.session_id, gen, kind) else None
+
+
+def blacklist(sessions: list[Session]) -> None:
+    """List the refresh tokens of sessions that end before their time, by `jti` and expiry; the token itself,
+    which SimpleJWT's own `for_user` would store in clear, is left out."""
+    outstanding = OutstandingToken.objects.bulk_create(
+        OutstandingToken(
+            user_id=session.user_id,
+            jti=jti_of(session.pk, session.gen, "refresh"),
+            token="",
+            created_at=session.rotated_at,
+            expires_at=session.refresh_expires_at,
+        )
+        for session in sessions
+    )
+    BlacklistedToken.objects.bulk_create(BlacklistedToken(token=token) for token in outstanding)
+
+
+def listed(claims: Claims) -> Exists:
+    """Whether the blacklist names this refresh token: to be asked in the query that reads its session."""
+    jti = jti_of(claims.session_id, claims.gen, "refresh")
+    return Exists(BlacklistedToken.objects.filter(token__jti=jti))
+
+
+def delete_expired(now: datetime, limit: int) -> int:
+    """Clean-up: a token past its expiry needs no record that it is refused."""
+    ids = list(OutstandingToken.objects.filter(expires_at__lt=now).values_list("pk", flat=True)[:limit])
+    OutstandingToken.objects.filter(pk__in=ids).delete()
+    return len(ids)

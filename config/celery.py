@@ -1,0 +1,29 @@
+"""Celery: `celery -A config worker` and `celery -A config beat` do what `config.background` does without them."""
+
+import logging.config
+import os
+from typing import Any
+
+from celery import Celery, signals
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+from django.conf import settings
+
+app = Celery("muster")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@signals.setup_logging.connect
+def use_our_lines(**_: Any) -> None:
+    """Celery's lines look like all others."""
+    logging.config.dictConfig(settings.LOGGING)
+
+
+@app.on_after_finalize.connect
+def add_schedule(sender: Celery, **_: Any) -> None:
+    from config.background import SCHEDULE
+
+    for entry in SCHEDULE:
+        sender.add_periodic_task(entry.seconds, sender.signature(entry.task), name=entry.task, expires=entry.seconds)

@@ -1,0 +1,57 @@
+"""Who is at the other end: address and device, as far as they can be known."""
+
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Any
+
+from django.conf import settings
+from ua_parser import parse
+
+
+def client_address(request: Any) -> str | None:
+    """The caller's address.
+
+    `X-Forwarded-For` counts only behind TRUSTED_PROXIES=n proxies, and then the entry that the outermost of
+    them wrote, the n-th from the right: whatever stands left of it was typed by the caller.
+    """
+    peer = _readable(request.META.get("REMOTE_ADDR", ""))
+    proxies = settings.TRUSTED_PROXIES
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
+    if not proxies or not forwarded:
+        return peer
+    entries = [entry.strip() for entry in forwarded.split(",")]
+    return _readable(entries[-proxies] if len(entries) >= proxies else entries[0]) or peer
+
+
+def network(address: str | None) -> str:
+    """What counts as one client in limits: an IPv4 address, or the /64 of an IPv6 one."""
+    if not address:
+        return "unknown"
+    parsed = ip_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network(f"{parsed}/64", strict=False))
+    return str(parsed)
+
+
+@lru_cache(maxsize=2048)
+def device_of(user_agent: str) -> str:
+    """ "Firefox on Linux": names from the parser's lists, never the caller's text."""
+    if not user_agent:
+        return "Unknown device"
+    parsed = parse(user_agent[:512])
+    browser = parsed.user_agent.family if parsed.user_agent else ""
+    system = parsed.os.family if parsed.os else ""
+    name = " on ".join(part for part in (browser, system) if part and part != "Other")
+    return name[:100] or "Unknown device"
+
+
+def _readable(address: str) -> str | None:
+    try:
+        parsed = ip_address(address.strip())
+    except ValueError:
+        return None
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(IPv6Address(int(parsed)))  # without a zone
+    return str(parsed)

@@ -1,0 +1,21 @@
+"""`manage.py background`: the work that Celery does where there is Redis. `serve` starts it by itself."""
+
+import signal
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils.module_loading import import_string
+
+
+class Command(BaseCommand):
+    help = "Deliver mails and clean up, where there is no Celery. `serve` runs this by itself."
+
+    def handle(self, **options: Any) -> None:
+        if settings.REDIS_URL:
+            raise CommandError("REDIS_URL is set: run `celery -A config worker` and `celery -A config beat` instead.")
+        stop = threading.Event()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, lambda *_: stop.set())
+        import_string("config.background.run")(stop)

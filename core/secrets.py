@@ -1,0 +1,49 @@
+"""What is derived from the server's secret instead of being stored.
+
+Codes and links follow from a row's id and a key, so neither the database nor the queue holds anything
+that could be typed or clicked, and sending a mail twice sends the same code (OWASP ASVS 6.5.2).
+Each purpose has a key of its own, so what proves one thing never proves another (ASVS 6.6.2).
+"""
+
+import hmac
+from hashlib import sha256
+from uuid import UUID
+
+from django.conf import settings
+
+_HEX = "0123456789abcdef"
+# Letters only: the six digits of the code stay the only six digits of a mail.
+_LETTERS = "bcdfghjkmnpqrstv"
+_TO_LETTERS = str.maketrans(_HEX, _LETTERS)
+_TO_HEX = str.maketrans(_LETTERS, _HEX)
+_MAC_DIGITS = 48  # 192 bits
+_TOKEN_LENGTH = 32 + _MAC_DIGITS
+
+
+def derived_key(purpose: str) -> bytes:
+    return hmac.digest(settings.SECRET_KEY.encode(), f"muster:{purpose}".encode(), sha256)
+
+
+def keyed_hash(value: str, purpose: str) -> str:
+    """64 hex digits that stand for `value` and cannot be guessed back without the server's key."""
+    return hmac.new(derived_key(purpose), value.encode("utf-8", "surrogatepass"), sha256).hexdigest()
+
+
+def code_for(challenge_id: UUID, purpose: str) -> str:
+    """Six digits."""
+    return f"{int(keyed_hash(challenge_id.hex, f'code:{purpose}'), 16) % 1_000_000:06d}"
+
+
+def link_token(challenge_id: UUID, purpose: str) -> str:
+    """80 letters: the row's id and its authentication."""
+    mac = keyed_hash(challenge_id.hex, f"link:{purpose}")[:_MAC_DIGITS]
+    return (challenge_id.hex + mac).translate(_TO_LETTERS)
+
+
+def read_link_token(token: str, purpose: str) -> UUID | None:
+    """The id in a token that we made for this purpose; None for anything else."""
+    if len(token) != _TOKEN_LENGTH or not set(token) <= set(_LETTERS):
+        return None
+    challenge_id = UUID(token[:32].translate(_TO_HEX))
+    expected = link_token(challenge_id, purpose)
+    return challenge_id if hmac.compare_digest(expected, token) else None

@@ -1,0 +1,196 @@
+"""Between the sockets, which are granian's, and Django, which is WSGI. Figures: docs/adr/0008-server.md.
+
+granian calls `Application` through RSGI, its asynchronous interface: there a slow client costs a coroutine.
+Through its WSGI interface each half-sent body would hold a thread, for as long as its sender likes.
+"""
+
+import asyncio
+import ipaddress
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+from typing import Any
+from uuid import uuid4
+
+from core.middleware import MAX_BODY
+
+Headers = list[tuple[str, str]]
+
+THREADS = 8  # a worker: fill a core while some wait for the database, and bound its connections
+BODY_SECONDS = 30
+DISCARDED_BYTES = 64 * 1024 * 1024  # of a refused body: many clients hear the 413 only after sending all
+STREAM_BYTES = 64 * 1024
+
+
+class Gone(Exception):
+    """The client left before its body was whole."""
+
+
+class Application:
+    """A worker: its event loop reads bodies, with a deadline, and its few threads run Django."""
+
+    def __init__(self, wsgi: Callable[..., Iterable[bytes]]) -> None:
+        self.wsgi = wsgi
+        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="django")
+        self.leaving = False
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_signal_handler(signal.SIGUSR1, self.leave)
+        self.watch_supervisor(loop)
+
+    def leave(self) -> None:
+        """Answer what comes, and close each connection with its answer.
+
+        Before SIGTERM, because granian forgets the connections that it accepts in the moment of that signal:
+        a busy one of them would keep the worker from ever ending.
+        """
+        self.leaving = True
+
+    def watch_supervisor(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Nobody else would end a worker whose supervisor was killed outright."""
+        supervisor = multiprocessing.parent_process()
+        if supervisor and supervisor.pid != os.getppid():
+            os.kill(os.getpid(), signal.SIGTERM)
+        loop.call_later(2, self.watch_supervisor, loop)
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        body = b""
+        if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    body = await read_body(scope.headers, protocol)
+            except TimeoutError:
+                protocol.response_str(408, *request_timeout())
+                return
+            except Gone:
+                protocol.response_empty(400, [("connection", "close")])
+                return
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self.threads, self.run, environ(scope, body), protocol, loop)
+
+    def run(self, env: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop) -> None:
+        status, headers = 500, []
+
+        def start_response(line: str, fields: Headers, exc_info: Any = None) -> None:
+            nonlocal status, headers
+            status, headers = int(line[:3]), list(fields)
+
+        response: Any = self.wsgi(env, start_response)
+        if self.leaving:
+            headers.append(("connection", "close"))
+        try:
+            if getattr(response, "streaming", False):
+                stream(response, protocol.response_stream(status, headers), loop)
+            else:
+                protocol.response_bytes(status, headers, b"".join(response))
+        finally:
+            response.close()
+
+
+async def read_body(headers: Any, protocol: Any) -> bytes:
+    """The whole body, if it is one that Django will take: what is too large is read and dropped."""
+    length = int(headers.get("content-length", "-1"))
+    if length > MAX_BODY and "expect" in headers:
+        return b""  # it asked first, so it need not send
+    body, size = bytearray(), 0
+    async for chunk in protocol:
+        size += len(chunk)
+        if size > DISCARDED_BYTES:
+            break
+        if len(body) <= MAX_BODY:
+            body += chunk
+    if size < length <= DISCARDED_BYTES:
+        raise Gone
+    return bytes(body)
+
+
+def environ(scope: Any, body: bytes) -> dict[str, Any]:
+    """PEP 3333. Names with an underscore are dropped: X_Forwarded_For must not pass for X-Forwarded-For."""
+    server, _, port = scope.server.rpartition(":")
+    env = {
+        "REQUEST_METHOD": scope.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": scope.path.encode().decode("latin-1"),
+        "QUERY_STRING": scope.query_string,
+        "SERVER_NAME": server.strip("[]"),
+        "SERVER_PORT": port,
+        "SERVER_PROTOCOL": "HTTP/1.1" if scope.http_version == "1.1" else "HTTP/1.0",
+        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.scheme,
+        "wsgi.input": BytesIO(body),
+        "wsgi.input_terminated": True,
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for name, value in scope.headers.items():
+        if "_" in name:
+            continue
+        key = name.upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = f"HTTP_{key}"
+        separator = "; " if key == "HTTP_COOKIE" else ","
+        env[key] = f"{env[key]}{separator}{value}" if key in env else value
+    if scope.http_version == "1.1":
+        env.setdefault("HTTP_HOST", "")  # RFC 9112 §3.2: a request without one is refused, as an unknown host is
+    return env
+
+
+def stream(chunks: Iterable[bytes], transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+    """Send in larger pieces, and stop making more when the client is gone: then the awaited send raises."""
+
+    async def send(piece: bytes) -> None:
+        await transport.send_bytes(piece)
+
+    waiting = bytearray()
+    for chunk in chunks:
+        waiting += chunk
+        if len(waiting) >= STREAM_BYTES:
+            asyncio.run_coroutine_threadsafe(send(bytes(waiting)), loop).result()
+            waiting.clear()
+    if waiting:
+        asyncio.run_coroutine_threadsafe(send(bytes(waiting)), loop).result()
+
+
+def request_timeout() -> tuple[Headers, str]:
+    problem = {
+        "type": "urn:muster:problem:request_timeout",
+        "title": "Request timeout",
+        "status": 408,
+        "detail": f"The body did not arrive within {BODY_SECONDS} seconds.",
+        "code": "request_timeout",
+        "request_id": uuid4().hex,
+    }
+    headers = [("content-type", "application/problem+json"), ("connection", "close")]
+    return headers, json.dumps(problem, separators=(",", ":"))
+
+
+def resolve(host: str, port: int) -> str:
+    """The numeric address of `host`; OSError when there is none, or when somebody listens on `port` already.
+
+    Asked before granian binds: it sets SO_REUSEPORT, so two servers of one user would share a port unnoticed.
+    """
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    socket.create_server(address[:2], family=family).close()
+    return str(address[0])
+
+
+def is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
+
+
+def __getattr__(name: str) -> Any:
+    """`core.server:application`, made when a worker asks for it; the supervisor needs no Django handler."""
+    if name != "application":
+        raise AttributeError(name)
+    from django.core.servers.basehttp import get_internal_wsgi_application
+
+    return Application(get_internal_wsgi_application())

@@ -1,0 +1,97 @@
+"""How a request reaches Django: RSGI in, WSGI out."""
+
+import asyncio
+import socket
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from core import server
+from core.middleware import MAX_BODY
+
+
+class Headers:
+    def __init__(self, *pairs: tuple[str, str]) -> None:
+        self.pairs = list(pairs)
+
+    def items(self) -> list[tuple[str, str]]:
+        return self.pairs
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        return next((value for key, value in self.pairs if key == name), default)
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+
+def scope(*headers: tuple[str, str], **changes: str) -> Any:
+    fields = {
+        "method": "GET",
+        "path": "/",
+        "query_string": "",
+        "scheme": "http",
+        "http_version": "1.1",
+        "server": "127.0.0.1:8000",
+        "client": "192.0.2.7:50000",
+    }
+    return SimpleNamespace(headers=Headers(*headers), **{**fields, **changes})
+
+
+def read(headers: Headers, *chunks: bytes) -> bytes:
+    async def body() -> Any:
+        for chunk in chunks:
+            yield chunk
+
+    return asyncio.run(server.read_body(headers, body()))
+
+
+def test_repeated_headers_are_joined_and_cookies_by_semicolons():
+    pairs = (("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("cookie", "a=1"), ("cookie", "b=2"))
+    env = server.environ(scope(*pairs), b"")
+    assert env["HTTP_X_FORWARDED_FOR"] == "1.1.1.1,2.2.2.2"
+    assert env["HTTP_COOKIE"] == "a=1; b=2"
+
+
+def test_a_header_with_an_underscore_is_dropped():
+    assert "HTTP_X_FORWARDED_FOR" not in server.environ(scope(("x_forwarded_for", "1.1.1.1")), b"")
+
+
+def test_an_ipv6_client_is_named_without_brackets_and_port():
+    env = server.environ(scope(client="[2001:db8::7]:50000", server="[::1]:8000"), b"")
+    assert env["REMOTE_ADDR"] == "2001:db8::7"
+    assert (env["SERVER_NAME"], env["SERVER_PORT"]) == ("::1", "8000")
+
+
+def test_a_path_beyond_ascii_is_what_wsgi_wants():
+    assert server.environ(scope(path="/ж"), b"")["PATH_INFO"].encode("latin-1").decode() == "/ж"
+
+
+def test_a_body_is_read_whole():
+    assert read(Headers(("content-length", "4")), b"ab", b"cd", b"") == b"abcd"
+
+
+def test_a_body_cut_short_is_no_body():
+    with pytest.raises(server.Gone):
+        read(Headers(("content-length", "5")), b"ab", b"cd")
+
+
+def test_a_body_that_is_too_large_is_not_kept():
+    body = read(Headers(("transfer-encoding", "chunked")), *[b"x" * MAX_BODY] * 5)
+    assert MAX_BODY < len(body) <= 2 * MAX_BODY
+
+
+def test_a_body_that_was_only_announced_is_not_waited_for():
+    assert read(Headers(("content-length", "9999999"), ("expect", "100-continue")), b"never read") == b""
+
+
+def test_a_port_in_use_cannot_be_resolved():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        server.resolve("127.0.0.1", taken.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("address", "loopback"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("fe80::1%eth0", False)]
+)
+def test_it_knows_whom_others_can_reach(address, loopback):
+    assert server.is_loopback(address) is loopback

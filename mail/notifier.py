@@ -1,0 +1,80 @@
+"""Telling the Celery worker that a mail waits, without making anybody wait for the broker.
+
+A daemon thread publishes from a short queue. When the queue is full, or the broker away or hung, nothing is
+told, and the periodic sweep finds the mail.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, Full, Queue
+from uuid import UUID
+
+from django.conf import settings
+
+from core.outcome import log
+
+QUEUE_LENGTH = 1000
+REST = 5.0  # seconds for which a broker that failed is left alone
+
+
+class Notifier:
+    def __init__(self, publish: Callable[[UUID], object], rest: float = REST) -> None:
+        self._publish = publish
+        self._rest = rest
+        self._waiting: Queue[UUID] = Queue(QUEUE_LENGTH)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def tell(self, mail_id: UUID) -> bool:
+        """Returns at once; False when the mail is left to the sweep."""
+        try:
+            self._waiting.put_nowait(mail_id)
+        except Full:
+            return False
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="mail-notifier", daemon=True)
+                self._thread.start()
+        return True
+
+    def _run(self) -> None:
+        while True:
+            mail_id = self._waiting.get()
+            try:
+                self._publish(mail_id)
+            except Exception as error:  # the thread must outlive whatever a broker does
+                log.warning("mail.not_announced", error=type(error).__name__)
+                self._forget_waiting()
+                time.sleep(self._rest)
+
+    def _forget_waiting(self) -> None:
+        try:
+            while True:
+                self._waiting.get_nowait()
+        except Empty:
+            return
+
+
+def publish(mail_id: UUID) -> None:
+    from mail.tasks import deliver_mail  # Celery is loaded only where there is a broker
+
+    deliver_mail.apply_async((str(mail_id),), retry=False)
+
+
+_notifier = Notifier(publish)
+
+
+def _renew() -> None:
+    global _notifier
+    _notifier = Notifier(publish)
+
+
+os.register_at_fork(after_in_child=_renew)  # a child has neither the thread nor, perhaps, free locks
+
+
+def tell_worker(mail_id: UUID) -> None:
+    """Without a broker nothing is told: the loop inside the server sweeps every second."""
+    if settings.CELERY_BROKER_URL:
+        _notifier.tell(mail_id)
