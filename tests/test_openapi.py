@@ -332,3 +332,12 @@ def test_the_token_of_somebody_signed_in_changes_nothing_about_the_documents(wor
     mine = send("GET", "/api/schema", token=token, headers={"Accept": "application/json"})
     assert set(mine.json()["paths"]) == set(schema()["paths"])
     assert len(EXPECTED) == 47
+
+
+@pytest.mark.parametrize("accept", ["application/vnd.oai.openapi", "application/vnd.oai.openapi+json"])
+def test_the_schema_is_made_once_for_each_media_type(client: Client, monkeypatch: Any, accept: str) -> None:
+    first = client.get("/api/schema", headers={"Accept": accept})
+    assert (first.status_code, first["Content-Type"].partition(";")[0]) == (200, accept)
+    assert "Accept" in first["Vary"]
+    monkeypatch.delattr("drf_spectacular.generators.SchemaGenerator.get_schema")
+    assert client.get("/api/schema", headers={"Accept": accept}).content == first.content
