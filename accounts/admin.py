@@ -39,6 +39,9 @@ class UserAdmin(LookOnly):
     ordering = ("-created_at",)
     hidden = ("password", "search_text", "email_key")
 
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        return super().get_search_results(request, queryset, search_term.casefold())
+
 
 @admin.register(Session)
 class SessionAdmin(LookOnly):

@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("audit.urls")),
     path("account/verify", landing.VerifyPage.as_view(), name="verify-page"),
     path("account/reset", landing.ResetPage.as_view(), name="reset-page"),
+    path("admin", views.to_panel),
     path("admin/", admin.site.urls),
 ]
 if settings.DOCS:

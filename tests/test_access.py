@@ -26,6 +26,7 @@ PAGES = {
     "api/docs": "the documents, public unless DOCS=off",
     "api/redoc": "the documents, public unless DOCS=off",
     "api/redoc.js": "the documents, public unless DOCS=off",
+    "admin": "leads to the panel",
     "docs": "leads to the documents",
     "redoc": "leads to the documents",
 }

@@ -429,6 +429,18 @@ def test_people_are_found_in_the_panel(browser, admin):
     assert admin.email not in text.split("result_list")[-1]
 
 
+def test_people_are_found_in_the_panel_by_a_capital_of_any_script(browser, admin):
+    """SQLite folds ASCII alone."""
+    user = UserFactory(last_name="Юрьев")
+    browser.sign_in(admin)
+    assert user.email in browser.get("accounts/user/?q=Юр").content.decode()
+
+
+def test_the_panel_is_found_without_its_slash(browser):
+    response = browser.client.get("/admin")
+    assert (response.status_code, response["Location"]) == (302, "/admin/")
+
+
 @pytest.mark.parametrize(
     "query", ["?q=%00", "?is_active__exact=banana", "?o=99", "?p=99999", "?_to_field=password", "?e=1"]
 )
