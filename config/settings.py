@@ -32,8 +32,9 @@ def refuse(name: str, why: str) -> NoReturn:
 
 def text(name: str, default: str = "") -> str:
     try:
-        return str(env.str(name, default="")).strip() or default
-    except (OSError, UnicodeDecodeError, ImproperlyConfigured):
+        # Not `env.str`, which takes a value that begins with `$`, as a password may, for the name of another variable.
+        return str(env.ENVIRON.get(name, "")).strip() or default
+    except (OSError, UnicodeDecodeError):
         refuse(f"{name}_FILE", "names a file that cannot be read.")
 
 

@@ -359,6 +359,10 @@ def test_a_value_that_cannot_be_is_refused_by_name(start, name, value):
     assert_refused(start(**{name: value}), name)
 
 
+def test_a_value_that_begins_with_a_dollar_is_no_name_of_another(start):
+    assert value_of(start, "s.SITE_NAME", SITE_NAME="$HOME") == "$HOME"
+
+
 # --- Files -------------------------------------------------------------------------------------------------------
 
 
