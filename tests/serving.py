@@ -67,13 +67,16 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, *options: str, ready: bool = True, **settings: str) -> Iterator[Server]:
+def serving(
+    folder: Path, *options: str, command: tuple[str, ...] = ("manage.py", "serve"), ready: bool = True, **settings: str
+) -> Iterator[Server]:
+    """`command` is what Python runs; the port and `options` follow it."""
     environment = {**settings_for(folder), **settings}
-    manage, port, log = [sys.executable, "manage.py"], free_port(), folder / "serve.log"
-    subprocess.run([*manage, "migrate", "-v", "0"], cwd=ROOT, env=environment, check=True)
+    port, log = free_port(), folder / "serve.log"
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=environment, check=True)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [*manage, "serve", "--port", str(port), *options],
+            [sys.executable, *command, "--port", str(port), *options],
             cwd=ROOT,
             env=environment,
             stdin=subprocess.DEVNULL,
