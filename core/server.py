@@ -62,11 +62,15 @@ class Application:
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         body = b""
         if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
+            if len(scope.headers.get_all("transfer-encoding")) > 1:
+                refuse(protocol, 400, "bad_request", "Bad request", "Send one Transfer-Encoding header.")
+                return
             try:
                 async with asyncio.timeout(BODY_SECONDS):
                     body = await read_body(scope.headers, protocol)
             except TimeoutError:
-                protocol.response_str(408, *request_timeout())
+                detail = f"The body did not arrive within {BODY_SECONDS} seconds."
+                refuse(protocol, 408, "request_timeout", "Request timeout", detail)
                 return
             except Gone:
                 protocol.response_empty(400, [("connection", "close")])
@@ -160,17 +164,18 @@ def stream(chunks: Iterable[bytes], transport: Any, loop: asyncio.AbstractEventL
         asyncio.run_coroutine_threadsafe(send(bytes(waiting)), loop).result()
 
 
-def request_timeout() -> tuple[Headers, str]:
+def refuse(protocol: Any, status: int, code: str, title: str, detail: str) -> None:
+    """Problem details for what never reaches Django; the connection ends with them."""
     problem = {
-        "type": "urn:muster:problem:request_timeout",
-        "title": "Request timeout",
-        "status": 408,
-        "detail": f"The body did not arrive within {BODY_SECONDS} seconds.",
-        "code": "request_timeout",
+        "type": f"urn:muster:problem:{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
         "request_id": uuid4().hex,
     }
     headers = [("content-type", "application/problem+json"), ("connection", "close")]
-    return headers, json.dumps(problem, separators=(",", ":"))
+    protocol.response_str(status, headers, json.dumps(problem, separators=(",", ":")))
 
 
 def resolve(host: str, port: int) -> str:
