@@ -1,25 +1,31 @@
-"""Bearer tokens (RFC 6750) on the way in."""
+"""Tokens on the way in: as bearers (RFC 6750), or in cookies."""
 
 from typing import Any
 
 from rest_framework.authentication import BaseAuthentication
 
 from accounts import presence, tokens
+from accounts.cookies import check_csrf, token_cookies
 from accounts.models import Session, User
 from accounts.services.sessions import live_session
 from core.errors import CHALLENGE, InvalidToken
 
 
 class SessionTokenAuthentication(BaseAuthentication):
-    """The access token of a live session. `request.auth` is the session."""
+    """The access token of a live session. `request.auth` is the session. A cookie needs the CSRF token as well."""
 
     def authenticate(self, request: Any) -> tuple[User, Session] | None:
         token = bearer_of(request)
-        if token is None:
+        if token is not None:
+            session = live_session(tokens.read(token, "access"))
+        elif (cookies := token_cookies(request)) and cookies.get("access") is not None:
+            session = cookies.session()
+        else:
             return None
-        session = live_session(tokens.read(token, "access"))
         if session is None:
             raise InvalidToken
+        if token is None:
+            check_csrf(request)
         presence.touch(session.pk, session.now)
         request._request.session_row = session
         return session.user, session

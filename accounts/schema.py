@@ -4,13 +4,21 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
+from accounts.cookies import name_of
+
 
 class SessionTokenScheme(OpenApiAuthenticationExtension):
     target_class = "accounts.authentication.SessionTokenAuthentication"
-    name = "bearer"
+    name = ["bearer", "cookie"]
 
-    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
-        return {
+    def get_security_definition(self, auto_schema: Any) -> list[dict[str, Any]]:
+        cookie = {
+            "type": "apiKey",
+            "in": "cookie",
+            "name": name_of("access"),
+            "description": "Set by `POST /auth/login` with `cookies`. Unsafe calls need `X-CSRFToken` as well.",
+        }
+        bearer = {
             "type": "oauth2",
             "description": "`Authorization: Bearer <access>` (RFC 6750).",
             "flows": {
@@ -21,3 +29,4 @@ class SessionTokenScheme(OpenApiAuthenticationExtension):
                 }
             },
         }
+        return [bearer, cookie]

@@ -11,6 +11,7 @@ urlpatterns = [
     path("auth/signup", auth.SignUpView.as_view(), name="sign-up"),
     path("auth/verify", auth.VerifyView.as_view(), name="verify"),
     path("auth/verify/resend", auth.ResendView.as_view(), name="verify-resend"),
+    path("auth/csrf", auth.CsrfView.as_view(), name="csrf"),
     path("auth/login", auth.LogInView.as_view(), name="log-in"),
     path("auth/refresh", auth.RefreshView.as_view(), name="refresh"),
     path("auth/logout", auth.LogOutView.as_view(), name="log-out"),

@@ -177,6 +177,7 @@ MIDDLEWARE = [
     "core.middleware.BoundsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "accounts.cookies.CookiesMiddleware",
     "accounts.middleware.PageSessionMiddleware",
     "accounts.middleware.PageCsrfMiddleware",
     "accounts.middleware.PageAuthenticationMiddleware",

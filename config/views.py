@@ -12,7 +12,7 @@ from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
 
-from core.errors import BadRequest, NotFound, PermissionDenied, Problem, problem_response
+from core.errors import BadRequest, CsrfFailed, NotFound, PermissionDenied, Problem, problem_response
 
 
 @require_safe
@@ -98,10 +98,3 @@ def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     return problem_response(request, Problem())
-
-
-class CsrfFailed(Problem):
-    status_code = 403
-    code = "csrf_failed"
-    title = "Request not confirmed"
-    default_detail = "The form was too old, or was sent from another site. Load the page again and repeat."

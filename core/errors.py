@@ -130,6 +130,16 @@ class PermissionDenied(Problem):
     default_detail = "Your roles do not give the permission that this needs."
 
 
+class CsrfFailed(Problem):
+    status_code = 403
+    code = "csrf_failed"
+    title = "Request not confirmed"
+    default_detail = (
+        "The CSRF token is missing or too old, or the request came from another site. "
+        "Load the page again, or GET /api/v1/auth/csrf, and repeat."
+    )
+
+
 class PrivilegeEscalation(Problem):
     status_code = 403
     code = "privilege_escalation"

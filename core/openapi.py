@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from drf_spectacular.openapi import AutoSchema as SpectacularAutoSchema
 from drf_spectacular.plumbing import ResolvedComponent
+from drf_spectacular.serializers import PolymorphicProxySerializerExtension
+from drf_spectacular.utils import PolymorphicProxySerializer
 
 from core import errors
 from core.access import Public
@@ -87,6 +89,8 @@ def declared(view: Any, method: str, path: str) -> dict[int, list[ProblemType]]:
     permissions = view.get_permissions()
     if not any(isinstance(p, Public) for p in permissions):
         kinds += _SIGNED_IN
+        if method not in ("GET", "HEAD"):
+            kinds.append(errors.CsrfFailed)
     if any(hasattr(p, "required") for p in permissions):
         kinds.append(errors.PermissionDenied)
     if "{" in path:
@@ -95,6 +99,20 @@ def declared(view: Any, method: str, path: str) -> dict[int, list[ProblemType]]:
     for kind in dict.fromkeys(kinds):
         by_status.setdefault(kind.status_code, []).append(kind)
     return dict(sorted(by_status.items()))
+
+
+class AnyOf(PolymorphicProxySerializer):
+    """One of several shapes. Not `oneOf`: the shorter shape fits the longer one as well."""
+
+    def __init__(self, name: str, *serializers: type[Any]) -> None:
+        super().__init__(component_name=name, serializers=list(serializers), resource_type_field_name=None)
+
+
+class AnyOfExtension(PolymorphicProxySerializerExtension):
+    target_class = "core.openapi.AnyOf"
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        return {"anyOf": super().map_serializer(auto_schema, direction)["oneOf"]}
 
 
 class AutoSchema(SpectacularAutoSchema):

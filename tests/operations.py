@@ -108,6 +108,7 @@ EXPECTED: dict[str, Expected] = {
         PUBLIC, 200, lambda w, c: {"email": w.pending.email, "code": code_for(w.verification.pk, "verify")}
     ),
     "POST /auth/verify/resend": Expected(PUBLIC, 202, lambda w, c: {"email": w.pending.email}),
+    "GET /auth/csrf": Expected(PUBLIC, 204),
     "POST /auth/login": Expected(PUBLIC, 200, lambda w, c: {"email": w.target.email, "password": PASSWORD}),
     "POST /auth/refresh": Expected(PUBLIC, 200, lambda w, c: {"refresh": w.pair.refresh}),
     "POST /auth/logout": Expected(PUBLIC, 204, lambda w, c: {"refresh": w.pair.refresh}),

@@ -25,6 +25,7 @@ CONTRACT = """
 POST /auth/signup
 POST /auth/verify
 POST /auth/verify/resend
+GET /auth/csrf
 POST /auth/login
 POST /auth/refresh
 POST /auth/logout
@@ -93,7 +94,7 @@ def test_it_is_valid_openapi_3_1() -> None:
 
 
 def test_its_operations_are_those_of_the_contract() -> None:
-    assert len(CONTRACT) == 45
+    assert len(CONTRACT) == 46
     assert sorted(operation.name for operation in operations()) == sorted([*CONTRACT, *LOCATIONS])
 
 
@@ -331,7 +332,7 @@ def test_the_token_of_somebody_signed_in_changes_nothing_about_the_documents(wor
     token = signed_in(world.admin).pair.access
     mine = send("GET", "/api/schema", token=token, headers={"Accept": "application/json"})
     assert set(mine.json()["paths"]) == set(schema()["paths"])
-    assert len(EXPECTED) == 47
+    assert len(EXPECTED) == 48
 
 
 @pytest.mark.parametrize("accept", ["application/vnd.oai.openapi", "application/vnd.oai.openapi+json"])

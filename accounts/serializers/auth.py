@@ -11,7 +11,7 @@ from accounts.serializers.users import (
     ProfileSerializer,
     UserSerializer,
 )
-from core.fields import TextField
+from core.fields import FlagField, TextField
 
 
 class SignUpSerializer(ProfileSerializer):
@@ -82,6 +82,7 @@ class LogInSerializer(serializers.Serializer[Any]):
     email = TextField(required=False, max_length=254)
     username = TextField(required=False, max_length=254)
     password = PasswordField()
+    cookies = FlagField(default=False, help_text="Tokens as cookies instead of in the body; needs the CSRF token.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs.get("email") and not attrs.get("username"):
@@ -90,7 +91,7 @@ class LogInSerializer(serializers.Serializer[Any]):
 
 
 class RefreshSerializer(serializers.Serializer[Any]):
-    refresh = TextField(max_length=4096)
+    refresh = TextField(max_length=4096, required=False, help_text="Needed unless a cookie holds it.")
 
 
 class LogOutSerializer(serializers.Serializer[Any]):
@@ -106,6 +107,16 @@ class TokenPairSerializer(serializers.Serializer[Any]):
 
 
 class SignedInSerializer(TokenPairSerializer):
+    user = UserSerializer()
+
+
+class CookiesSetSerializer(serializers.Serializer[Any]):
+    """The tokens are in cookies."""
+
+    access_expires_in = serializers.IntegerField(help_text="Seconds.")
+
+
+class SignedInByCookieSerializer(CookiesSetSerializer):
     user = UserSerializer()
 
 

@@ -160,7 +160,7 @@ def refresh(actor: Actor, token: str) -> TokenPair:
     """
     claims = tokens.read(token, "refresh")
     for _ in range(2):  # a second look for those who lost the race
-        session = _of_refresh(claims)
+        session = refreshable_session(claims)
         if session is None or claims is None:
             break
         if claims.gen == session.gen and (pair := _rotate(session)):
@@ -173,7 +173,8 @@ def refresh(actor: Actor, token: str) -> TokenPair:
     raise InvalidRefreshToken
 
 
-def _of_refresh(claims: Claims | None) -> Session | None:
+def refreshable_session(claims: Claims | None) -> Session | None:
+    """The session that a refresh token is of, if that has not ended. One query."""
     if claims is None:
         return None
     found = Session.objects.with_clock().annotate(listed=tokens.listed(claims))

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 from django.conf import settings
+from django.middleware.csrf import get_token
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,14 +12,18 @@ from rest_framework.views import APIView
 
 from accounts import errors, tokens
 from accounts.authentication import bearer_of
+from accounts.cookies import TokenCookies, check_csrf, forget_cookies, token_cookies
 from accounts.serializers import auth as bodies
 from accounts.serializers.users import user_data
 from accounts.services import passwords, registration, sessions
 from accounts.tokens import TokenPair
 from core.access import Public, SignedIn
 from core.actor import Actor
-from core.errors import InvalidToken, NotAuthenticated, TooManyRequests
-from core.openapi import problems
+from core.errors import CsrfFailed, InvalidToken, NotAuthenticated, Problem, TooManyRequests, field_error
+from core.openapi import AnyOf, problems
+
+LOGGED_IN = AnyOf("LoggedIn", bodies.SignedInSerializer, bodies.SignedInByCookieSerializer)
+REFRESHED = AnyOf("Refreshed", bodies.TokenPairSerializer, bodies.CookiesSetSerializer)
 
 
 class PublicView(APIView):
@@ -62,52 +67,81 @@ class ResendView(PublicView):
         return Response(waiting(address.email), 202)
 
 
-@problems(errors.InvalidCredentials, errors.EmailNotVerified, errors.TooManyAttempts)
-class LogInView(PublicView):
-    """Start a session, by address or username."""
+class CsrfView(PublicView):
+    """Set the cookie `csrftoken`, whose value unsafe calls by cookie repeat in the header `X-CSRFToken`."""
 
-    @extend_schema(request=bodies.LogInSerializer, responses={200: bodies.SignedInSerializer})
+    @extend_schema(responses={204: OpenApiResponse(description="Set.")})
+    def get(self, request: Any) -> Response:
+        if token_cookies(request):
+            get_token(request._request)
+        return Response(status=204)
+
+
+@problems(errors.InvalidCredentials, errors.EmailNotVerified, errors.TooManyAttempts, CsrfFailed)
+class LogInView(PublicView):
+    """Start a session, by address or username. With `cookies` the tokens come as cookies, and not in the body."""
+
+    @extend_schema(request=bodies.LogInSerializer, responses={200: LOGGED_IN})
     def post(self, request: Request) -> Response:
         data = valid(bodies.LogInSerializer, request)
-        name = data.get("email") or data["username"]
-        signed_in = sessions.log_in(Actor.of(request), name, data["password"])
-        return Response({**pair_data(signed_in.pair), "user": user_data(signed_in.session.user)})
+        cookies = token_cookies(request) if data["cookies"] else None
+        if cookies:
+            check_csrf(request)
+        signed_in = sessions.log_in(Actor.of(request), data.get("email") or data["username"], data["password"])
+        return Response({**given(signed_in.pair, cookies), "user": user_data(signed_in.session.user)})
 
 
-@problems(errors.InvalidRefreshToken)
+@problems(errors.InvalidRefreshToken, CsrfFailed)
 class RefreshView(PublicView):
-    """Rotate. A repeat within the grace gets the same pair again; any other spent token ends the session."""
+    """Rotate. A repeat within the grace gets the same pair again; any other spent token ends the session.
+    Without `refresh` in the body the cookie counts, and new cookies are the answer."""
 
-    @extend_schema(request=bodies.RefreshSerializer, responses={200: bodies.TokenPairSerializer})
+    @extend_schema(request=bodies.RefreshSerializer, responses={200: REFRESHED})
     def post(self, request: Request) -> Response:
-        token = valid(bodies.RefreshSerializer, request)["refresh"]
-        return Response(pair_data(sessions.refresh(Actor.of(request), token)))
+        token, cookies = valid(bodies.RefreshSerializer, request).get("refresh"), token_cookies(request)
+        if token:
+            return Response(given(sessions.refresh(Actor.of(request), token), None))
+        kept = cookies.get("refresh") if cookies else None
+        if kept is None:
+            raise field_error("refresh", "required", "Send the refresh token, or the cookie that holds it.")
+        check_csrf(request)
+        return Response(given(sessions.refresh(Actor.of(request), kept), cookies))
 
 
-@problems(errors.InvalidRefreshToken, NotAuthenticated, InvalidToken)
+@problems(errors.InvalidRefreshToken, NotAuthenticated, InvalidToken, CsrfFailed)
 class LogOutView(PublicView):
-    """End the session of the `refresh` token or else of the Bearer token, again and again if you like."""
+    """End the session of the `refresh` token or else of the Bearer token or of the cookies, again and again."""
 
     @extend_schema(request=bodies.LogOutSerializer, responses={204: OpenApiResponse(description="Ended.")})
     def post(self, request: Request) -> Response:
         refresh = valid(bodies.LogOutSerializer, request).get("refresh")
-        sessions.log_out(Actor.of(request), claims_to_end(request, refresh))
+        if claims := claims_to_end(request, refresh):
+            sessions.log_out(Actor.of(request), claims)
         return Response(status=204)
 
 
-def claims_to_end(request: Any, refresh: str | None) -> tokens.Claims:
-    """Expired or revoked tokens will do: the session is to end, or has ended."""
+def claims_to_end(request: Any, refresh: str | None) -> tokens.Claims | None:
+    """Expired or revoked tokens will do: the session is to end, or has ended. None for cookies that name none."""
+    refusal: type[Problem] = errors.InvalidRefreshToken if refresh else InvalidToken
     if refresh:
         claims = tokens.read(refresh, "refresh")
-        if claims is None:
-            raise errors.InvalidRefreshToken
-        return claims
-    token = bearer_of(request)
-    if token is None:
-        raise NotAuthenticated
-    claims = tokens.read(token, "access")
+    elif token := bearer_of(request):
+        claims = tokens.read(token, "access")
+    else:
+        return claims_of_cookies(request)
     if claims is None:
-        raise InvalidToken
+        raise refusal
+    return claims
+
+
+def claims_of_cookies(request: Any) -> tokens.Claims | None:
+    cookies = token_cookies(request)
+    if cookies is None or not any(cookies.get(kind) for kind in cookies.KINDS):
+        raise NotAuthenticated
+    claims = cookies.claims("refresh") or cookies.claims("access")
+    if claims:
+        check_csrf(request)
+    cookies.forget()
     return claims
 
 
@@ -119,6 +153,7 @@ class LogOutEverywhereView(APIView):
     @extend_schema(request=None, responses={204: OpenApiResponse(description="Ended.")})
     def post(self, request: Request) -> Response:
         sessions.log_out_everywhere(Actor.of(request))
+        forget_cookies(request)
         return Response(status=204)
 
 
@@ -163,5 +198,9 @@ def waiting(email: str) -> dict[str, Any]:
     }
 
 
-def pair_data(pair: TokenPair) -> dict[str, Any]:
-    return {**asdict(pair), "token_type": "Bearer"}
+def given(pair: TokenPair, cookies: TokenCookies | None) -> dict[str, Any]:
+    """The pair as a client gets it: in the body, or in cookies and then never in the body as well."""
+    if cookies is None:
+        return {**asdict(pair), "token_type": "Bearer"}
+    cookies.keep(pair)
+    return {"access_expires_in": pair.access_expires_in}

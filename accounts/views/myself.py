@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts import errors
+from accounts.cookies import forget_cookies
 from accounts.etag import etag_of
 from accounts.models import Session, User
 from accounts.serializers import myself as bodies
@@ -43,6 +44,7 @@ class MyselfView(APIView):
     def delete(self, request: Any) -> Response:
         """Close the account: deactivated, all sessions ended."""
         profile.close_account(Actor.of(request), valid(bodies.CloseAccountSerializer, request)["password"])
+        forget_cookies(request)
         return Response(status=204)
 
 
