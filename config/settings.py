@@ -337,6 +337,10 @@ PASSWORD_HASHERS = [
     *(hasher for name, hasher in _hashers.items() if name != PASSWORD_HASHER),
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
     "django.contrib.auth.hashers.ScryptPasswordHasher",
+    # What was imported; never used for a new password.
+    "accounts.foreign_hashes.BareBCryptHasher",
+    "accounts.foreign_hashes.ForeignPBKDF2Hasher",
+    "accounts.foreign_hashes.ForeignScryptHasher",
 ]
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {
