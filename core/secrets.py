@@ -6,9 +6,12 @@ Each purpose has a key of its own, so what proves one thing never proves another
 """
 
 import hmac
+import os
 from hashlib import sha256
 from uuid import UUID
 
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 
 _HEX = "0123456789abcdef"
@@ -18,6 +21,7 @@ _TO_LETTERS = str.maketrans(_HEX, _LETTERS)
 _TO_HEX = str.maketrans(_LETTERS, _HEX)
 _MAC_DIGITS = 48  # 192 bits
 _TOKEN_LENGTH = 32 + _MAC_DIGITS
+_NONCE_BYTES = 12
 
 
 def derived_key(purpose: str) -> bytes:
@@ -27,6 +31,26 @@ def derived_key(purpose: str) -> bytes:
 def keyed_hash(value: str, purpose: str) -> str:
     """64 hex digits that stand for `value` and cannot be guessed back without the server's key."""
     return hmac.new(derived_key(purpose), value.encode("utf-8", "surrogatepass"), sha256).hexdigest()
+
+
+def fingerprint() -> str:
+    """16 hex digits that tell one SECRET_KEY from another."""
+    return keyed_hash("", "fingerprint")[:16]
+
+
+def seal(secret: bytes, purpose: str, about: str) -> bytes:
+    """AES-256-GCM. Nobody reads it without SECRET_KEY, nor passes it off as being `about` something else."""
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(derived_key(f"seal:{purpose}")).encrypt(nonce, secret, about.encode())
+
+
+def unseal(sealed: bytes, purpose: str, about: str) -> bytes | None:
+    """None for what was changed, or sealed under another SECRET_KEY or about something else."""
+    nonce, rest = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+    try:
+        return AESGCM(derived_key(f"seal:{purpose}")).decrypt(nonce, rest, about.encode())
+    except (InvalidTag, ValueError):
+        return None
 
 
 def code_for(challenge_id: UUID, purpose: str) -> str:

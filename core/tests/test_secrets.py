@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from core.ids import uuid7
-from core.secrets import code_for, derived_key, keyed_hash, link_token, read_link_token
+from core.secrets import code_for, derived_key, fingerprint, keyed_hash, link_token, read_link_token, seal, unseal
 
 ONE = UUID("01890000-0000-7000-8000-000000000001")
 
@@ -67,3 +67,20 @@ def test_any_text_can_be_hashed(value):
 
 def test_hashes_differ_by_purpose():
     assert keyed_hash("x", "log-in") != keyed_hash("x", "limit")
+
+
+def test_what_was_sealed_opens_only_whole_and_for_its_purpose():
+    sealed = seal(b"secret", "a", "b")
+    assert unseal(sealed, "a", "b") == b"secret"
+    assert sealed != seal(b"secret", "a", "b")
+    assert unseal(sealed, "b", "b") is unseal(sealed, "a", "a") is unseal(b"", "a", "b") is None
+    for place in range(len(sealed)):
+        changed = sealed[:place] + bytes([sealed[place] ^ 1]) + sealed[place + 1 :]
+        assert unseal(changed, "a", "b") is None
+
+
+def test_what_was_sealed_opens_only_under_the_same_secret(settings):
+    sealed, before = seal(b"secret", "a", "b"), fingerprint()
+    settings.SECRET_KEY = "another-key-" + "0123456789abcdef" * 4
+    assert unseal(sealed, "a", "b") is None
+    assert fingerprint() != before
