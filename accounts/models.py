@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from core.clock import EPOCH
 from core.ids import uuid7
+from core.secrets import fingerprint
 from rbac.backend import RoleBackend
 from rbac.builtin import USER
 from rbac.holdings import holdings
@@ -105,13 +106,61 @@ class User(AbstractBaseUser):
         return RoleBackend().has_module_perms(self, app_label)
 
 
+class SigningKeyQuerySet(models.QuerySet["SigningKey"]):
+    def ours(self) -> Self:
+        """Sealed under the present SECRET_KEY."""
+        return self.filter(sealed_under=fingerprint())
+
+    def signing(self) -> Self:
+        """The one that signs, or none."""
+        return self.ours().filter(retired_at=None)
+
+
+class SigningKey(models.Model):
+    """One key that signs tokens, or has signed some that may still be good. Useless without SECRET_KEY.
+
+    Each SECRET_KEY has a signing key of its own: a host that was given another one by mistake neither reads nor
+    retires the key of the others.
+    """
+
+    class Algorithm(models.TextChoices):
+        HS256 = "HS256"
+        EDDSA = "EdDSA"
+        RS256 = "RS256"
+
+    kid = models.CharField(max_length=32, primary_key=True)
+    algorithm = models.CharField(max_length=8, choices=Algorithm.choices)
+    sealed = models.BinaryField(help_text="The private half, encrypted under SECRET_KEY.")
+    sealed_under = models.CharField(max_length=16, help_text="Which SECRET_KEY: its fingerprint.")
+    created_at = models.DateTimeField()
+    retired_at = models.DateTimeField(null=True, help_text="Signs no more since; what it signed stays good.")
+    revoked_at = models.DateTimeField(null=True, help_text="What it signed is refused since.")
+
+    objects = SigningKeyQuerySet.as_manager()
+
+    class Meta:
+        db_table = "signing_keys"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["sealed_under"], condition=Q(retired_at=None), name="signing_keys_one_signs"
+            ),
+            models.CheckConstraint(
+                condition=Q(revoked_at=None) | Q(retired_at__isnull=False), name="signing_keys_revoked_is_retired"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kid} ({self.algorithm})"
+
+
 class SessionQuerySet(models.QuerySet["Session"]):
     def live(self) -> Self:
         return self.filter(ended_at=None, refresh_expires_at__gt=Now(), user__is_active=True)
 
     def with_clock(self) -> Self:
-        """With `now`, the database's clock, which alone decides about lifetimes."""
-        return self.select_related("user").annotate(now=Now())
+        """With `now`, the database's clock, which alone decides about lifetimes; those of a revoked key are not
+        there, whether or not somebody has come round to ending them."""
+        return self.select_related("user").annotate(now=Now()).filter(key__revoked_at=None)
 
 
 class Session(models.Model):
@@ -128,10 +177,19 @@ class Session(models.Model):
         PASSWORD = "password"  # noqa: S105
         EMAIL = "email"
         DEACTIVATED = "deactivated"
+        KEY = "key"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="sessions")
     gen = models.PositiveIntegerField(default=1)
+    key = models.ForeignKey(
+        SigningKey,
+        models.DO_NOTHING,
+        null=True,
+        db_constraint=False,  # or each log-in would lock the one row that all of them name
+        db_index=False,
+        help_text="What signs the tokens of the present generation.",
+    )
     created_at = models.DateTimeField()
     rotated_at = models.DateTimeField(help_text="When the present generation was made: the `iat` of its tokens.")
     access_expires_at = models.DateTimeField()
@@ -151,6 +209,7 @@ class Session(models.Model):
         indexes = [
             models.Index(fields=["user"], condition=Q(ended_at=None), name="sessions_live_of_user"),
             models.Index(fields=["expires_at"], name="sessions_by_expiry"),
+            models.Index(fields=["key", "id"], condition=Q(ended_at=None), name="sessions_live_of_key"),
         ]
 
     def __str__(self) -> str:

@@ -17,17 +17,19 @@ from rest_framework_simplejwt.backends import TokenBackend
 from rest_framework_simplejwt.exceptions import TokenBackendError
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
+from accounts import keys
+from accounts.keys import Key
 from accounts.models import Session
-from core.secrets import derived_key, keyed_hash
+from core.errors import ServiceUnavailable
+from core.secrets import keyed_hash
 
-ALGORITHM = "HS256"
 AUDIENCE = "muster"
 Kind = Literal["access", "refresh"]
-_HEADER = {"alg": ALGORITHM, "typ": "JWT"}
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
+    kid: str
     user_id: UUID
     session_id: UUID
     gen: int
@@ -43,24 +45,40 @@ class TokenPair:
     refresh_expires_in: int
 
 
-@lru_cache(maxsize=1)
-def _backend() -> TokenBackend:
-    # The database's clock decides about `exp`, without leeway (`Claims.expires_at`); the backend, which would ask
-    # the clock of this host, is therefore kept from deciding.
-    forever = timedelta(days=36_500)
-    key = derived_key("token").hex()
-    return TokenBackend(ALGORITHM, key, "", AUDIENCE, settings.PUBLIC_URL, leeway=forever)
+class _Backend(TokenBackend):
+    """SimpleJWT's, which cannot write a `kid`.
+
+    The database's clock decides about `exp`, without leeway (`Claims.expires_at`); the backend, which would ask the
+    clock of this host, is therefore kept from deciding.
+    """
+
+    def __init__(self, key: Key) -> None:
+        forever = timedelta(days=36_500)
+        super().__init__(key.algorithm, key.private, key.public, AUDIENCE, settings.PUBLIC_URL, leeway=forever)
+        self.kid = key.kid
+
+    def encode(self, payload: dict[str, Any]) -> str:
+        ours = {**payload, "aud": self.audience, "iss": self.issuer}
+        return jwt.encode(ours, self.prepared_signing_key, self.algorithm, headers={"kid": self.kid})
+
+
+@lru_cache(maxsize=64)
+def _backend(key: Key) -> _Backend:
+    return _Backend(key)
 
 
 def sign_pair(session: Session, now: datetime) -> TokenPair:
-    """The pair of the session's present generation; the same letters each time."""
-    access, access_exp = _sign(session, "access", session.access_expires_at)
-    refresh, refresh_exp = _sign(session, "refresh", session.refresh_expires_at)
+    """The pair of the session's present generation; the same letters each time, also when its key has retired."""
+    key = keys.known(session.key_id or "")
+    if key is None:  # somebody damaged its row
+        raise ServiceUnavailable
+    access, access_exp = _sign(key, session, "access", session.access_expires_at)
+    refresh, refresh_exp = _sign(key, session, "refresh", session.refresh_expires_at)
     seconds = int(now.timestamp())
     return TokenPair(access, refresh, max(0, access_exp - seconds), max(0, refresh_exp - seconds))
 
 
-def _sign(session: Session, kind: Kind, expires_at: datetime) -> tuple[str, int]:
+def _sign(key: Key, session: Session, kind: Kind, expires_at: datetime) -> tuple[str, int]:
     exp = int(expires_at.timestamp())
     payload = {
         "sub": str(session.user_id),
@@ -72,7 +90,7 @@ def _sign(session: Session, kind: Kind, expires_at: datetime) -> tuple[str, int]
         "token_type": kind,
         "scope": f"{kind}_token",
     }
-    return _backend().encode(payload), exp
+    return _backend(key).encode(payload), exp
 
 
 def jti_of(session_id: UUID, gen: int, kind: Kind) -> str:
@@ -80,24 +98,30 @@ def jti_of(session_id: UUID, gen: int, kind: Kind) -> str:
 
 
 def read(token: str, kind: Kind) -> Claims | None:
-    """What a token of ours claims; None for anything malformed, forged, or of the other kind."""
+    """What a token of ours claims; None for anything malformed, forged, or of the other kind.
+
+    The header names one of our keys, and the algorithm is that key's own (RFC 8725 §3.1). Whether the key was
+    revoked is for the database to say: ask `keys.stands`.
+    """
     try:
-        if jwt.get_unverified_header(token) != _HEADER:
+        header = jwt.get_unverified_header(token)
+        key = keys.known(header["kid"])
+        if key is None or header != {"alg": key.algorithm, "typ": "JWT", "kid": key.kid}:
             return None
-        payload = _backend().decode(token)  # type: ignore[arg-type]  # a str, whatever it says
-        claims = _claims(payload, kind)
+        payload = _backend(key).decode(token)  # type: ignore[arg-type]  # a str, whatever it says
+        claims = _claims(key, payload, kind)
     except (jwt.PyJWTError, TokenBackendError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None
     return claims
 
 
-def _claims(payload: dict[str, Any], kind: Kind) -> Claims | None:
+def _claims(key: Key, payload: dict[str, Any], kind: Kind) -> Claims | None:
     gen, exp = payload["gen"], payload["exp"]
     if payload["token_type"] != kind or payload["scope"] != f"{kind}_token":
         return None
     if type(gen) is not int or type(exp) is not int:
         return None
-    claims = Claims(UUID(payload["sub"]), UUID(payload["sid"]), gen, exp)
+    claims = Claims(key.kid, UUID(payload["sub"]), UUID(payload["sid"]), gen, exp)
     return claims if payload["jti"] == jti_of(claims.session_id, gen, kind) else None
 
 

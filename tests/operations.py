@@ -174,4 +174,5 @@ EXPECTED: dict[str, Expected] = {
         "role:assign", 204, path=lambda w, c: {"user_id": w.target.pk, "role_id": w.role.pk}
     ),
     "GET /audit/events": Expected("audit:read", 200),
+    "GET /.well-known/jwks.json": Expected(PUBLIC, 200),
 }

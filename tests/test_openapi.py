@@ -69,6 +69,8 @@ DELETE /users/{user_id}/roles/{role_id}
 POST /permissions/check
 GET /audit/events
 """.split("\n")[1:-1]
+# What other services ask for, at the place where they look for it.
+WELL_KNOWN = ["GET /.well-known/jwks.json"]
 LOCATIONS = ["GET /permissions/{id}", "GET /users/{user_id}/roles/{role_id}"]
 DOCUMENTS = ["/api/docs", "/api/redoc", "/docs", "/redoc", "/"]
 
@@ -95,7 +97,7 @@ def test_it_is_valid_openapi_3_1() -> None:
 
 def test_its_operations_are_those_of_the_contract() -> None:
     assert len(CONTRACT) == 46
-    assert sorted(operation.name for operation in operations()) == sorted([*CONTRACT, *LOCATIONS])
+    assert sorted(operation.name for operation in operations()) == sorted([*CONTRACT, *LOCATIONS, *WELL_KNOWN])
 
 
 def test_every_operation_has_a_name_of_its_own_a_tag_and_words() -> None:
@@ -332,7 +334,7 @@ def test_the_token_of_somebody_signed_in_changes_nothing_about_the_documents(wor
     token = signed_in(world.admin).pair.access
     mine = send("GET", "/api/schema", token=token, headers={"Accept": "application/json"})
     assert set(mine.json()["paths"]) == set(schema()["paths"])
-    assert len(EXPECTED) == 48
+    assert len(EXPECTED) == 49
 
 
 @pytest.mark.parametrize("accept", ["application/vnd.oai.openapi", "application/vnd.oai.openapi+json"])

@@ -21,7 +21,7 @@ from django.db import OperationalError, connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from accounts import tokens
+from accounts import keys, tokens
 from accounts.models import FailedLogIns, Session, User
 from accounts.services import users
 from accounts.services.cleanup import delete_unverified
@@ -93,8 +93,8 @@ def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def key() -> bytes:
-    """The real one: an attacker has it not, another service of ours with the same secret might."""
-    return str(tokens._backend().signing_key).encode()
+    """The real one, which an attacker has not."""
+    return keys.current().private.encode()
 
 
 def forged(token: str, header: dict[str, Any] | None = None, *, digest: str = "sha256", **claims: Any) -> str:
@@ -274,7 +274,7 @@ def test_a_token_holds_no_personal_data_and_no_roles(user: User) -> None:
     pair = signed_in(user).pair
     for token, kind in ((pair.access, "access"), (pair.refresh, "refresh")):
         header, payload = parts(token)
-        assert header == {"alg": "HS256", "typ": "JWT"}
+        assert header == {"alg": "HS256", "typ": "JWT", "kid": keys.current().kid}
         assert set(payload) == {"iss", "aud", "sub", "sid", "gen", "jti", "iat", "exp", "token_type", "scope"}
         assert payload["scope"] == f"{kind}_token"
         assert UUID(payload["sub"]) == user.pk

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 
 from accounts import limits, tokens
 from accounts.models import Challenge, Counter, KnownPlace, Session, User
+from accounts.services import keys
 from audit.services import record
 from core.actor import Actor
 from core.clock import database_now
@@ -31,6 +32,7 @@ def clean_up() -> dict[str, int]:
         "counters": _delete(Counter.objects.filter(expires_at__lt=now)),
         "failures": limits.forget_failures(now),
         "known_places": _delete(KnownPlace.objects.filter(last_at__lt=now - PLACES_KEPT)),
+        "signing_keys": keys.delete_ended(now),
         "page_sessions": _delete(PageSession.objects.filter(expire_date__lt=now)),
         "users": delete_unverified(),
     }

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
-from accounts import limits, presence, tokens
+from accounts import keys, limits, presence, tokens
 from accounts.addresses import MAX_LENGTH, canonical
 from accounts.errors import EmailNotVerified, InvalidCredentials, InvalidRefreshToken
 from accounts.models import KnownPlace, Session, User
@@ -113,6 +113,7 @@ def _start(actor: Actor, user: User, seen: str, upgraded: str) -> SignedIn:
 def _open(actor: Actor, user: User, now: datetime) -> Session:
     end = now + timedelta(seconds=settings.SESSION_MAX_SECONDS)
     session = Session(user=user, created_at=now, expires_at=end, last_used_at=now, ip=actor.ip, device=actor.device)
+    session.key_id = keys.current().kid
     _set_generation_times(session, now)
     session.save(force_insert=True)
     return session
@@ -149,7 +150,14 @@ def live_session(claims: Claims | None) -> Session | None:
     session = Session.objects.with_clock().filter(pk=claims.session_id).first()
     if session is None or session.user_id != claims.user_id or session.ended_at or not session.user.is_active:
         return None
+    if not _key_stands(session, claims):
+        return None
     return session if session.now.timestamp() < claims.expires_at and claims.gen <= session.gen else None
+
+
+def _key_stands(session: Session, claims: Claims) -> bool:
+    """Its own key was looked at when the session was read; an older generation may have been signed by another."""
+    return claims.kid == session.key_id or keys.stands(claims.kid)
 
 
 def refresh(actor: Actor, token: str) -> TokenPair:
@@ -181,6 +189,8 @@ def refreshable_session(claims: Claims | None) -> Session | None:
     session = found.filter(pk=claims.session_id, user_id=claims.user_id, ended_at=None, listed=False).first()
     if session is None or not session.user.is_active or session.refresh_expires_at <= session.now:
         return None
+    if not _key_stands(session, claims):
+        return None
     return session if session.now.timestamp() < claims.expires_at else None
 
 
@@ -188,11 +198,11 @@ def _rotate(session: Session) -> TokenPair | None:
     """The one conditional UPDATE that decides who made the successor."""
     successor = copy(session)  # whoever loses must not sign with times of its own
     _set_generation_times(successor, session.now)
-    successor.gen = session.gen + 1
+    successor.gen, successor.key_id = session.gen + 1, keys.current().kid
     times = ("rotated_at", "last_used_at", "access_expires_at", "refresh_expires_at")
     changes = {name: getattr(successor, name) for name in times}
     mine = Session.objects.filter(pk=session.pk, gen=session.gen, ended_at=None)
-    if not mine.update(gen=successor.gen, **changes):
+    if not mine.update(gen=successor.gen, key_id=successor.key_id, **changes):
         return None
     presence.appear(successor)
     return tokens.sign_pair(successor, session.now)
@@ -219,7 +229,12 @@ def _end_reused(actor: Actor, session: Session) -> None:
 
 
 def log_out(actor: Actor, claims: Claims) -> None:
-    """End the session of a token of ours, however old; again and again if you like (RFC 7009 §2.2)."""
+    """End the session of a token of ours, however old; again and again if you like (RFC 7009 §2.2).
+
+    A revoked key ends nothing: its own sessions have ended with it, and others are not for whoever stole it.
+    """
+    if not keys.stands(claims.kid):
+        return
     mine = Session.objects.filter(pk=claims.session_id, user_id=claims.user_id)
     if session := mine.select_related("user").first():
         end(replace(actor, user=session.user), mine, Ended.LOG_OUT)

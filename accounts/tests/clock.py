@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from django.db.models import DateTimeField, F
 
-from accounts.models import Challenge, Counter, FailedLogIns, KnownPlace, Session, User
+from accounts.models import Challenge, Counter, FailedLogIns, KnownPlace, Session, SigningKey, User
 from mail.models import OutgoingMail
 
-AGEING = (User, Session, Challenge, FailedLogIns, KnownPlace, Counter, OutgoingMail)
+AGEING = (User, Session, SigningKey, Challenge, FailedLogIns, KnownPlace, Counter, OutgoingMail)
 
 
 def time_passes(**duration: float) -> None:

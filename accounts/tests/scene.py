@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
-from accounts.models import Challenge, KnownPlace, Session, User
+from accounts.models import Challenge, KnownPlace, Session, SigningKey, User
 from accounts.tests.factories import PASSWORD, UserFactory
 from audit.models import Event
 from core.secrets import code_for, link_token
@@ -16,7 +16,7 @@ from rbac.models import Permission, Role, RoleGrant
 from rbac.tests.factories import GrantFactory, RoleFactory
 
 WITNESSED = (
-    *(User, Session, Challenge, KnownPlace, OutgoingMail, Permission, Role, RoleGrant),
+    *(User, Session, SigningKey, Challenge, KnownPlace, OutgoingMail, Permission, Role, RoleGrant),
     *(OutstandingToken, BlacklistedToken),
 )
 

@@ -11,7 +11,7 @@ import time_machine
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import tokens
+from accounts import keys, tokens
 from accounts.models import Session
 from accounts.tests.factories import UserFactory
 from accounts.tests.scene import log_in, nothing_changes, refusal
@@ -41,8 +41,13 @@ def part(data):
     return base64.urlsafe_b64encode(json.dumps(data).encode()).rstrip(b"=").decode()
 
 
+def secret():
+    """Of the key that signs, which is an HS256 one."""
+    return keys.current().private
+
+
 def signed(claims, key=None, algorithm="HS256", **header):
-    return jwt.encode(claims, key or derived_key("token").hex(), algorithm, headers=header or None)
+    return jwt.encode(claims, key or secret(), algorithm, headers={"kid": keys.current().kid, **header})
 
 
 def refused(api, token):
@@ -97,8 +102,9 @@ def test_no_token_tells_who_somebody_is_or_what_they_may(user, pair):
     assert user.first_name not in told
 
 
-def test_the_header_says_algorithm_and_type_only(pair):
-    assert jwt.get_unverified_header(pair["access"]) == {"alg": "HS256", "typ": "JWT"}
+def test_the_header_says_algorithm_type_and_key_only(pair):
+    kid = Session.objects.get().key_id
+    assert jwt.get_unverified_header(pair["access"]) == {"alg": "HS256", "typ": "JWT", "kid": kid}
 
 
 # --- Kinds -------------------------------------------------------------------------------------------------------
@@ -139,7 +145,7 @@ def test_a_changed_letter_makes_a_token_worthless(api, pair, kind):
 
 def test_a_signature_by_another_key_is_refused(api, pair, settings):
     claims = claims_of(pair["access"])
-    for key in ("x" * 64, settings.SECRET_KEY, derived_key("cursor").hex(), ""):
+    for key in ("x" * 64, settings.SECRET_KEY, derived_key("token").hex(), ""):
         assert refused(api, signed(claims, key or "0" * 32))
 
 
@@ -147,13 +153,14 @@ def test_a_signature_by_another_key_is_refused(api, pair, settings):
 def test_an_unsigned_token_is_refused(api, pair, alg):
     claims = claims_of(pair["access"])
     for signature in ("", "x", pair["access"].rpartition(".")[2]):
-        assert refused(api, f"{part({'alg': alg, 'typ': 'JWT'})}.{part(claims)}.{signature}")
+        for header in ({"alg": alg, "typ": "JWT"}, {"alg": alg, "typ": "JWT", "kid": keys.current().kid}):
+            assert refused(api, f"{part(header)}.{part(claims)}.{signature}")
 
 
 @pytest.mark.parametrize("alg", ["HS384", "HS512"])
 def test_another_algorithm_is_refused_even_with_our_key(api, pair, alg):
-    assert refused(api, signed(claims_of(pair["access"]), derived_key("token").hex() * 2, alg))
-    assert refused(api, signed(claims_of(pair["access"]), derived_key("token").hex(), alg))
+    assert refused(api, signed(claims_of(pair["access"]), secret() * 2, alg))
+    assert refused(api, signed(claims_of(pair["access"]), secret(), alg))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from psycopg import sql
 from tests.races import people
 from tests.races.crowd import CALLERS, Crowd
 
+_numbers = count()
 CONNECTIONS = CALLERS + 20  # each caller keeps one; tests and processes have their own
 
 
@@ -64,7 +66,7 @@ def fresh_postgresql() -> Iterator[str]:
     url = os.environ.get("DATABASE_URL", "")
     if not url.startswith("postgres"):
         pytest.skip("needs PostgreSQL in DATABASE_URL: ./run services ./run test -m race")
-    name = f"muster_races_{os.getpid()}"
+    name = f"muster_races_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(url, autocommit=True) as server:
         [allowed] = server.execute("SELECT current_setting('max_connections')::int").fetchone() or (0,)
         assert allowed >= CONNECTIONS, f"PostgreSQL needs max_connections >= {CONNECTIONS}"

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from django.contrib.auth.hashers import make_password
 
-from accounts import challenges, limits, tokens
+from accounts import challenges, keys, limits, tokens
 from accounts.addresses import Address
 from accounts.errors import AddressTaken, taken
 from accounts.models import FailedLogIns, Session, User
@@ -169,4 +169,14 @@ def role_that_is_looked_for_then_made() -> Iterator[None]:
         return Role.objects.create(name=name)
 
     with patch.object(roles, "create_role", create):
+        yield
+
+
+@contextmanager
+def first_key_without_waiting_for_others() -> Iterator[None]:
+    def make() -> Any:
+        _gap()
+        return keys.succeed(keys.generated("HS256"), "HS256", database_now())
+
+    with patch.object(keys, "_make_missing", make):
         yield

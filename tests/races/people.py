@@ -11,13 +11,15 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
+from django.db.models.functions import Now
 from django.test import override_settings
 from psycopg.errors import DeadlockDetected
 
 from accounts import challenges
 from accounts.hashers import Argon2idPasswordHasher
 from accounts.limits import account_key
-from accounts.models import Challenge, FailedLogIns, Session, User
+from accounts.models import Challenge, FailedLogIns, Session, SigningKey, User
+from accounts.services.keys import rotate
 from accounts.services.sessions import log_in
 from core import errors
 from core.actor import Actor
@@ -87,6 +89,20 @@ def sign_in(email: str) -> SignedIn:
     done = log_in(Actor(ip=f"172.16.0.{next(_numbers) % 250 + 1}", device="Test"), email, PASSWORD)
     session, pair = done.session, done.pair
     return SignedIn(str(session.user_id), str(session.pk), pair.access, pair.refresh)
+
+
+def retire_all_keys() -> int:
+    """No key signs, as at the very first start; how many there have been."""
+    SigningKey.objects.update(retired_at=Now())
+    return how_many_keys()
+
+
+def how_many_keys() -> int:
+    return SigningKey.objects.count()
+
+
+def rotate_key() -> None:
+    rotate(Actor.system("test"))
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,8 @@ from django.core.management.base import BaseCommand
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from accounts.keys import opened
+from accounts.models import SigningKey
 from accounts.services.cleanup import is_beating
 from core import redis
 from core.clock import database_now
@@ -22,7 +24,7 @@ SKEW_SECONDS = 5
 
 
 class Command(BaseCommand):
-    help = "Check configuration, database, Redis, mail, migrations, clock, proxies and background work."
+    help = "Check configuration, database, Redis, mail, migrations, clock, proxies, background work and token keys."
 
     def handle(self, **_: Any) -> None:
         findings = [finding for check in CHECKS for finding in attempt(check)]
@@ -106,6 +108,27 @@ def background() -> Iterator[Finding]:
     yield alive, "Background work: alive." if alive else f"Background work: no sign of life; start {runner}."
 
 
+def token_keys() -> Iterator[Finding]:
+    """Looks only: a key that is missing or does not open is replaced at the next log-in."""
+    row = SigningKey.objects.signing().first()
+    if row is None:
+        yield True, "Token keys: none signs under this SECRET_KEY yet; the next log-in makes one."
+    elif opened(row) is None:
+        yield False, f"Token keys: {row.kid} is damaged and cannot be opened; the next log-in makes another."
+    elif row.algorithm != settings.TOKEN_ALGORITHM:
+        wanted = f"TOKEN_ALGORITHM is {settings.TOKEN_ALGORITHM}"
+        yield False, f"Token keys: {row.kid} signs with {row.algorithm}, but {wanted}; run manage.py keys rotate."
+    else:
+        yield True, f"Token keys: {row.kid} signs with {row.algorithm} since {row.created_at:%Y-%m-%d}."
+    foreign = SigningKey.objects.exclude(pk__in=SigningKey.objects.ours()).filter(revoked_at=None)
+    for kid in foreign.values_list("kid", flat=True):
+        yield (
+            False,
+            f"Token keys: {kid} was sealed under another SECRET_KEY, and its sessions are refused here. Give that "
+            f"one back, or let them go: manage.py keys revoke {kid}",
+        )
+
+
 def administrators() -> Iterator[Finding]:
     there = RoleGrant.objects.of_administrators().exists()
     yield (
@@ -114,4 +137,15 @@ def administrators() -> Iterator[Finding]:
     )
 
 
-CHECKS = (configuration, database, migrations, clock, redis_store, mail, proxies, background, administrators)
+CHECKS = (
+    configuration,
+    database,
+    migrations,
+    clock,
+    redis_store,
+    mail,
+    proxies,
+    background,
+    token_keys,
+    administrators,
+)
