@@ -23,7 +23,11 @@ SAMPLE_SECRET = "replace-me-with-50-or-more-random-characters-0000000000"  # noq
 
 env = environ.FileAwareEnv()
 if (BASE_DIR / ".env").is_file():
+    _given = list(os.environ)
     environ.Env.read_env(BASE_DIR / ".env")  # the environment wins
+    for _name in _given:  # over the file's NAME_FILE too, which would be looked at first
+        if f"{_name}_FILE" not in _given:
+            os.environ.pop(f"{_name}_FILE", None)
 
 
 def refuse(name: str, why: str) -> NoReturn:

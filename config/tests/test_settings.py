@@ -409,6 +409,15 @@ def test_dot_env_may_name_files(start, tree, tmp_path):
     assert value_of(start, "s.SECRET_KEY", SECRET_KEY=None) == GOOD_KEY
 
 
+def test_the_environment_wins_over_a_file_that_dot_env_names(start, tree, tmp_path):
+    (tmp_path / "name").write_text("From a file")
+    (tree / ".env").write_text(f"SITE_NAME_FILE={tmp_path / 'name'}\n")
+    assert value_of(start, "s.SITE_NAME") == "From a file"
+    assert value_of(start, "s.SITE_NAME", SITE_NAME="From outside") == "From outside"
+    (tmp_path / "other").write_text("Another file")
+    assert value_of(start, "s.SITE_NAME", SITE_NAME_FILE=str(tmp_path / "other")) == "Another file"
+
+
 # --- var/ --------------------------------------------------------------------------------------------------------
 
 
