@@ -420,7 +420,7 @@ for _network in METRICS_ALLOW:
 
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "config" / "static"]
-STATIC_ROOT = VAR_DIR / "static"
+STATIC_ROOT = BASE_DIR / "static"  # made of code, so an upgrade replaces it; var/ stays
 WHITENOISE_USE_FINDERS = not STATIC_ROOT.is_dir()
 WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS  # looks a file up when asked for; else all are read at start
 
