@@ -28,6 +28,18 @@ pytestmark = [
 ]
 
 
+# The health check of a host whose worker is not there.
+ELSEWHERE = """
+import socket
+from django.core.management import CommandError, call_command
+socket.gethostname = lambda: "elsewhere"
+try:
+    call_command("ping_worker")
+except CommandError as error:
+    print(error)
+"""
+
+
 class Mailbox:
     """An SMTP server that keeps what it is given."""
 
@@ -61,6 +73,7 @@ class Service:
             "DATABASE_URL": os.environ["DATABASE_URL"].rsplit("/", 1)[0] + "/muster_life",
             "DJANGO_SUPERUSER_EMAIL": ADMIN,
             "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
+            "TMPDIR": str(folder),
         }
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -220,6 +233,27 @@ def test_the_doctor_finds_everything_in_order(service: Service) -> None:
         return found.returncode == 0 and "Redis: answers" in found.stdout and "Background work: alive" in found.stdout
 
     assert eventually(healthy, seconds=60)
+
+
+def test_the_worker_of_this_host_answers_its_health_check(service: Service) -> None:
+    assert eventually(lambda: service.manage("ping_worker").returncode == 0)
+    elsewhere = service.manage("shell", "-c", ELSEWHERE)
+    assert "celery@elsewhere does not answer" in elsewhere.stdout
+
+
+def test_a_worker_is_well_while_redis_is_away(service: Service) -> None:
+    """Starting it again would not bring Redis back."""
+    away = {**service.environment, "REDIS_URL": f"redis://127.0.0.1:{free_port()}/0"}
+    command = [sys.executable, "manage.py", "ping_worker"]
+    done = subprocess.run(command, cwd=ROOT, env=away, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "The queue does not answer; the worker waits for it.\n")
+
+
+def test_beat_shows_that_it_sends(service: Service) -> None:
+    seen = eventually(
+        lambda: (service.folder / "beat-sent").exists() and (service.folder / "beat-sent").stat().st_mtime
+    )
+    assert eventually(lambda: (service.folder / "beat-sent").stat().st_mtime > seen, seconds=60)
 
 
 def test_all_lines_of_server_and_celery_are_json(service: Service) -> None:
