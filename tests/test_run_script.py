@@ -1,6 +1,7 @@
 """`./run`, as somebody meets it who has just cloned this."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TOOLS = ("sh", "dirname", "cat", "cksum", "mkdir", "grep", "printenv", "rm", "touch", "od", "tr", "flock")
+TOOLS = ("sh", "dirname", "cat", "cksum", "mkdir", "grep", "printenv", "rm", "touch", "od", "tr", "chmod", "flock")
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def python_that(folder: Path, fails_at: str) -> None:
 def test_help_names_the_commands():
     told = run(ROOT, "help")
     assert told.returncode == 0
-    for line in ("./run  ", "./run test", "./run services", "./run lock"):
+    for line in ("./run  ", "./run test", "./run services", "./run env", "./run lock"):
         assert line in told.stdout
 
 
@@ -162,6 +163,62 @@ def test_it_makes_a_half_made_venv_anew(clone, tmp_path):
     assert not left_over.exists()
     assert not (clone / ".venv" / "installing").exists()
     assert "Installing" not in run(clone, PORT="18042").stderr
+
+
+@pytest.fixture
+def bare(clone, few_programs) -> Any:
+    """`./run env` where there is no Python, and a umask that lets everybody read."""
+    shutil.copy(ROOT / ".env.example", clone)
+
+    def make() -> subprocess.CompletedProcess[str]:
+        return run(clone, "env", PATH=str(few_programs))
+
+    return make
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = [folder / ".env", *sorted((folder / "secrets").iterdir())]
+    return {file.name: file.read_text() for file in files}
+
+
+def test_env_writes_fresh_secrets_that_only_the_owner_can_reach(bare, clone):
+    told = bare()
+    assert told.returncode == 0, told.stderr
+    assert oct((clone / ".env").stat().st_mode)[-3:] == "600"
+    assert oct((clone / "secrets").stat().st_mode)[-3:] == "700"
+    made = contents(clone)
+    assert made[".env"].splitlines().count(f"SECRET_KEY_FILE={clone}/secrets/secret_key") == 1
+    assert "SECRET_KEY=" not in made[".env"]
+    secrets = [re.sub(r".*:(.*)@.*", r"\1", text.strip()) for name, text in made.items() if name != ".env"]
+    assert sorted(len(secret) for secret in secrets) == [0, 48, 48, 48, 48, 96]
+    assert len(set(secrets)) == len(secrets)
+    for secret in secrets:
+        assert not secret or secret not in told.stdout
+
+
+def test_env_keeps_what_is_there(bare, clone):
+    bare()
+    before = contents(clone)
+    told = bare()
+    assert told.returncode == 1
+    assert told.stderr == "run: there is a .env already. It stays as it is.\n"
+    (clone / ".env").unlink()
+    assert bare().returncode == 0
+    assert contents(clone) == before
+
+
+def test_env_takes_over_the_key_of_an_installation_that_runs_already(bare, clone):
+    (clone / "var").mkdir()
+    (clone / "var" / "secret_key").write_text("the-key-that-signed-everybody-in")
+    bare()
+    assert contents(clone)["secret_key"].strip() == "the-key-that-signed-everybody-in"
+
+
+def test_what_env_wrote_is_enough_to_start(bare, clone):
+    bare()
+    told = run(clone, PORT="18042")
+    assert told.returncode == 0, told.stderr
+    assert not (clone / "var" / "secret_key").exists()
 
 
 def test_make_only_repeats_it(clone: Any):
