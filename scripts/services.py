@@ -86,13 +86,13 @@ def wait_for(answers: Callable[[], bool], server: subprocess.Popen[bytes], log: 
 
 
 @contextlib.contextmanager
-def postgresql(programs: Path, folder: Path) -> Iterator[str]:
+def postgresql(programs: Path, folder: Path, role: str = ROLE) -> Iterator[str]:
     who = unprivileged()
     if who:
         os.chown(folder, who["user"], who["group"])
     data, log, port = folder / "data", folder / "postgresql.log", free_port()
     made = subprocess.run(
-        [programs / "initdb", "-D", data, "-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
+        [programs / "initdb", "-D", data, "-U", role, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
         capture_output=True,
         check=False,
         cwd=folder,
@@ -111,11 +111,11 @@ def postgresql(programs: Path, folder: Path) -> Iterator[str]:
     }
     arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     with running([programs / "postgres", "-D", data, *arguments], log, signal.SIGINT, cwd=folder, **who) as server:
-        where = ["-h", "127.0.0.1", "-p", str(port), "-U", ROLE]
+        where = ["-h", "127.0.0.1", "-p", str(port), "-U", role]
         ready: list[str | Path] = [programs / "pg_isready", "-q", *where]
         wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, server, log)
-        subprocess.run([programs / "createdb", *where, ROLE], check=True, stdin=subprocess.DEVNULL)
-        yield f"postgres://{ROLE}@127.0.0.1:{port}/{ROLE}"
+        subprocess.run([programs / "createdb", *where, role], check=True, stdin=subprocess.DEVNULL)
+        yield f"postgres://{role}@127.0.0.1:{port}/{role}"
 
 
 @contextlib.contextmanager
