@@ -2,11 +2,19 @@
 
 import json
 import logging
+import os
+import sys
+import threading
+import time
 from collections.abc import MutableMapping
+from queue import Full, Queue
 from typing import Any
 
 import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from core import metrics
+from core.outcome import log
 
 __all__ = ["bind_contextvars", "clear_contextvars", "configure", "formatter"]
 
@@ -69,9 +77,71 @@ def formatter(style: str) -> logging.Formatter:
     )
 
 
+class PatientHandler(logging.Handler):
+    """Lines to stderr, by a thread: whoever reads them may be full, stopped or gone, and requests are served still.
+
+    At most WAITING_LINES wait; those beyond are dropped and counted, and once the reader goes on, a line says so.
+    """
+
+    WAITING_LINES = 10_000
+    LAST_WORDS = 1.0  # seconds for what still waits when the process ends
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            self.file = os.dup(sys.stderr.fileno())
+        except (AttributeError, OSError):  # a server that put something else in its place
+            self.file = os.dup(2)
+        self.dropped = 0
+        self.begin()
+        os.register_at_fork(after_in_child=self.begin)  # a child has the queue, and not the thread
+
+    def begin(self) -> None:
+        self.waiting: Queue[str] = Queue(self.WAITING_LINES)
+        self.thread: threading.Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.waiting.put_nowait(self.format(record))
+        except Full:
+            self.dropped += 1
+            metrics.LINES_DROPPED.inc()
+        except Exception:
+            self.handleError(record)
+        if self.thread is None:  # under the lock of the handler
+            self.thread = threading.Thread(target=self.write_all, name="log-writer", daemon=True)
+            self.thread.start()
+
+    def write_all(self) -> None:
+        waiting = self.waiting
+        while True:
+            self.write(waiting.get())
+            waiting.task_done()
+            if self.dropped and waiting.empty():
+                self.acquire()
+                lost, self.dropped = self.dropped, 0
+                self.release()
+                log.warning("log.lines_dropped", lines=lost)
+
+    def write(self, line: str) -> None:
+        """Past Python's buffer: its lock, held by a thread that is stuck, would abort the process at its end."""
+        rest = f"{line}\n".encode(errors="backslashreplace")
+        try:
+            while rest:
+                rest = rest[os.write(self.file, rest) :]
+        except OSError:  # a full disk, or a reader that left
+            metrics.LINES_DROPPED.inc()
+
+    def flush(self) -> None:
+        """At the end of the process, when `logging` calls it: wait for the thread, but not for ever."""
+        end = time.monotonic() + self.LAST_WORDS
+        while self.waiting.unfinished_tasks and self.thread and time.monotonic() < end:
+            time.sleep(0.005)
+
+
 def dict_config(level: str, style: str, file: str) -> dict[str, Any]:
     """For `logging.config`: everything to stderr, or to a file that is rotated at 20 MB and compressed."""
-    handler: dict[str, Any] = {"class": "logging.StreamHandler", "formatter": "line"}
+    handler: dict[str, Any] = {"class": "core.logs.PatientHandler", "formatter": "line"}
     if file:
         handler = {
             "class": "concurrent_log_handler.ConcurrentRotatingFileHandler",
