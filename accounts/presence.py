@@ -1,19 +1,27 @@
 """Live sessions in Redis: `session:{sid}`, when it was last used, with the idle limit as time to live.
 
-So `last_used_at` costs no write to the database on each request; a periodic task carries it over. Nobody asks
-Redis whether a session is alive: that is for the database to say.
+So `last_used_at` costs no write to the database on each request; a periodic task carries over what was used since it
+ran last. Nobody asks Redis whether a session is alive: that is for the database to say.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import DateTimeField, Value
+from django.db.models.functions import Greatest
 
 from accounts.models import Session
 from core.redis import ask
 from core.transactions import after_commit
 
+if TYPE_CHECKING:
+    from redis import Redis
+
 _PREFIX = "session:"
+_USED = "used-sessions"
 _BATCH = 500
 
 
@@ -23,42 +31,73 @@ def appear(session: Session) -> None:
         return
     seconds = int((session.refresh_expires_at - session.rotated_at).total_seconds())
     value = int(session.rotated_at.timestamp())
-    after_commit(lambda: ask(lambda redis: redis.set(_key(session.pk), value, ex=max(1, seconds))))
+    after_commit(lambda: _write(session.pk, value, ex=max(1, seconds)))
 
 
 def touch(session_id: UUID, now: datetime) -> None:
     """At each request. Only a key that is there is touched: an ended session does not come back."""
     if settings.REDIS_URL:
-        ask(lambda redis: redis.set(_key(session_id), int(now.timestamp()), xx=True, keepttl=True))
+        _write(session_id, int(now.timestamp()), xx=True, keepttl=True)
 
 
 def vanish(session_ids: list[UUID]) -> None:
     """At every ending. If Redis is away just then, the key stays until its time is up, and lets nobody in."""
     if settings.REDIS_URL and session_ids:
-        after_commit(lambda: ask(lambda redis: redis.delete(*map(_key, session_ids))))
+        after_commit(lambda: _forget(session_ids))
 
 
 def carry_over() -> int:
-    """Write what Redis knows of `last_used_at` to the database; how many sessions that were."""
-    keys = ask(lambda redis: list(redis.scan_iter(f"{_PREFIX}*", count=_BATCH))) or []
-    carried = 0
-    for start in range(0, len(keys), _BATCH):
-        carried += _carry(keys[start : start + _BATCH])
-    return carried
+    """Write what Redis knows of `last_used_at` to the database; how many sessions were looked at.
+
+    Running twice at once does nothing twice: whoever takes a name off the list carries that session over.
+    """
+    looked_at = 0
+    for ids in _used():
+        try:
+            _carry(ids)
+        except Exception:
+            ask(lambda redis: redis.sadd(_USED, *map(str, ids)))  # noqa: B023 - asked at once
+            raise
+        looked_at += len(ids)
+    return looked_at
 
 
-def _carry(keys: list[str]) -> int:
-    values = ask(lambda redis: redis.mget(keys)) or []
+def _used() -> Iterator[list[UUID]]:
+    while names := ask(lambda redis: redis.spop(_USED, _BATCH)):
+        yield [UUID(name) for name in names]
+
+
+def _carry(ids: list[UUID]) -> None:
+    values = ask(lambda redis: redis.mget([_key(session_id) for session_id in ids])) or []
     seen = {
-        UUID(key.removeprefix(_PREFIX)): datetime.fromtimestamp(int(value), UTC)
-        for key, value in zip(keys, values, strict=False)
+        session_id: datetime.fromtimestamp(int(value), UTC)
+        for session_id, value in zip(ids, values, strict=False)
         if value is not None
     }
-    stale = [s for s in Session.objects.filter(pk__in=seen) if s.last_used_at < seen[s.pk]]
+    there = {session.pk: session for session in Session.objects.filter(pk__in=seen, ended_at=None)}
+    # One that was ended while somebody was just writing its key.
+    _forget([session_id for session_id in seen if session_id not in there])
+    stale = [session for session in there.values() if session.last_used_at < seen[session.pk]]
     for session in stale:
-        session.last_used_at = seen[session.pk]
+        newest = Greatest("last_used_at", Value(seen[session.pk], output_field=DateTimeField()))
+        session.last_used_at = newest
     Session.objects.bulk_update(stale, ["last_used_at"])
-    return len(stale)
+
+
+def _write(session_id: UUID, value: int, **how: Any) -> None:
+    def both(redis: "Redis") -> None:
+        pipeline = redis.pipeline(transaction=False)
+        pipeline.set(_key(session_id), value, **how)
+        pipeline.sadd(_USED, str(session_id))
+        pipeline.execute()
+
+    ask(both)
+
+
+def _forget(session_ids: list[UUID]) -> None:
+    for start in range(0, len(session_ids), _BATCH):
+        keys = [_key(session_id) for session_id in session_ids[start : start + _BATCH]]
+        ask(lambda redis: redis.unlink(*keys))  # noqa: B023 - asked at once
 
 
 def _key(session_id: UUID) -> str:
