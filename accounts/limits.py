@@ -41,7 +41,7 @@ def count(name: str, key: str, seconds: int) -> tuple[int, int]:
     answer = ask(lambda redis: redis.eval(_HIT, 1, f"limit:{digest}", seconds * 1000))
     if answer is not None:
         return int(answer[0]), max(1, -(-int(answer[1]) // 1000))
-    return _count_in_database(digest, seconds)
+    return count_in_database(digest, seconds)
 
 
 def peek(name: str, key: str) -> tuple[int, int]:
@@ -63,7 +63,8 @@ def _peek_in_database(digest: str) -> tuple[int, int]:
     return (counter.count, int((counter.expires_at - now).total_seconds()) + 1) if counter else (0, 1)
 
 
-def _count_in_database(digest: str, seconds: int) -> tuple[int, int]:
+def count_in_database(digest: str, seconds: int) -> tuple[int, int]:
+    """`count` where there is no Redis, or where emptying it must not matter."""
     now = database_now()
     end = now + timedelta(seconds=seconds)
     with connection.cursor() as cursor:
@@ -101,7 +102,7 @@ def codes_count(email_key: str) -> bool:
 
 def wrong_code(email_key: str) -> None:
     """In the database always: within the transaction that counts the try, and out of reach of emptying Redis."""
-    _count_in_database(_digest("codes", email_key), DAY)
+    count_in_database(_digest("codes", email_key), DAY)
 
 
 # --- Log-in ------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from celery import shared_task
 
 from accounts import presence
 from accounts.services import cleanup
+from accounts.services import heartbeat as signs
 from core.outcome import log
 
 
@@ -19,4 +20,4 @@ def carry_over_last_used() -> None:
 
 @shared_task(ignore_result=True)
 def heartbeat() -> None:
-    cleanup.beat()
+    signs.beat()

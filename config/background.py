@@ -5,13 +5,16 @@ Each piece finds its work in the database and claims it there, so running twice 
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import Error, close_old_connections, connection
 from django.utils.module_loading import import_string
 
+from accounts.services import heartbeat
+from core import telemetry
 from core.outcome import log
 
 TICK = 0.5  # seconds
@@ -51,10 +54,20 @@ def do(entry: Entry) -> None:
     close_old_connections()
     try:
         task: Any = import_string(entry.task)
-        task()
-    except Exception:
-        log.exception("background.failed", task=entry.task)
+        with telemetry.span(entry.task):
+            task()
+    except Exception as error:
+        note_failure(entry.task, error)
         connection.close()
+
+
+def note_failure(task: str, error: BaseException | None = None) -> None:
+    """In the log, to Sentry, and in the database, where `/metrics` and `doctor` of every host find it."""
+    log.error("background.failed", task=task, exc_info=error)
+    if error:
+        telemetry.report(error, task=task)
+    with suppress(Error):  # the database is away, which is told elsewhere
+        heartbeat.count_failure(task)
 
 
 def start_thread() -> threading.Event | None:

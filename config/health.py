@@ -1,12 +1,19 @@
 """Whether this process lives, and whether it can do its work."""
 
+from typing import Any
+
 from django.conf import settings
-from django.db import Error, connection
+from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
+from accounts.services import heartbeat
 from core import redis
 from core.errors import ServiceUnavailable, problem_response
+from core.server import LEAVING
+from mail.backlog import backlog
+
+COUNTED_AT_MOST = 1000  # mails: anybody may ask, and balancers ask often
 
 
 @require_safe
@@ -16,21 +23,27 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200, or 503 that names what is away."""
-    stores = {"database": _database_answers()}
+    """200 with how the outbox and the background work stand, or 503 that names what is away.
+
+    Mails that wait and a worker that is silent are told and alarmed about, but no reason to send no requests here.
+    """
+    if request.META.get(LEAVING):
+        return problem_response(request, ServiceUnavailable("This server is leaving; others answer."))
+    detail = background()
+    stores = {"database": detail is not None}
     if settings.REDIS_URL:
         stores["redis"] = redis.is_there()
-    away = [name for name, there in stores.items() if not there]
-    if away:
+    if away := [name for name, there in stores.items() if not there]:
         return problem_response(request, ServiceUnavailable(f"Away: {', '.join(away)}."))
-    return JsonResponse({"status": "ok", **dict.fromkeys(stores, "ok")})
+    return JsonResponse({"status": "ok", **dict.fromkeys(stores, "ok"), **(detail or {})})
 
 
-def _database_answers() -> bool:
+def background() -> dict[str, Any] | None:
+    """Four small queries; None when the database does not answer them."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            cursor.fetchone()
+        outbox = backlog(COUNTED_AT_MOST)
+        worker = "ok" if heartbeat.is_beating() else "silent"
     except Error:
-        return False
-    return True
+        return None
+    counts = {"waiting": outbox.waiting, "oldest_seconds": outbox.oldest_seconds, "failed": outbox.failed}
+    return {"outbox": counts, "worker": worker}

@@ -8,6 +8,7 @@ import os
 import secrets
 import sys
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import SplitResult, urlsplit
@@ -281,6 +282,7 @@ CELERY_TASK_SOFT_TIME_LIMIT = 90
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CONSUMER = "config.worker:Consumer"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_timeout": 5,
@@ -346,6 +348,14 @@ PASSWORD_HASHERS = [
     "accounts.foreign_hashes.ForeignPBKDF2Hasher",
     "accounts.foreign_hashes.ForeignScryptHasher",
 ]
+# What may hash a password; `serve` gives these requests threads of their own. A test compares them with the schema.
+HASHING_PATHS = frozenset(
+    [
+        *(f"/api/v1/auth/{name}" for name in ("signup", "verify", "login", "token", "password/reset")),
+        *(f"/api/v1/users{name}" for name in ("", "/me", "/me/password", "/me/email")),
+        *("/account/verify", "/account/reset", "/admin/login/", "/admin/password_change/"),
+    ]
+)
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
@@ -407,6 +417,7 @@ SILENCED_SYSTEM_CHECKS = [
 ]
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+LEAVING_SECONDS = number("LEAVING_SECONDS", 0, 0, 20)
 DOCS = flag("DOCS", True, "on", "off")
 METRICS_ALLOW = words("METRICS_ALLOW", "127.0.0.0/8,::1/128")
 for _network in METRICS_ALLOW:
@@ -475,6 +486,17 @@ LOG_FORMAT = one_of("LOG_FORMAT", "text" if DEBUG else "json", "json", "text")
 LOG_FILE = text("LOG_FILE")
 if LOG_FILE and not os.access(Path(LOG_FILE).absolute().parent, os.W_OK):
     refuse("LOG_FILE", "lies in a folder that does not exist or cannot be written.")
+
+SENTRY_DSN = url("SENTRY_DSN", "", "http", "https")
+OTEL_EXPORTER_OTLP_ENDPOINT = url("OTEL_EXPORTER_OTLP_ENDPOINT", "", "http", "https").rstrip("/")
+for _name, _package in (("SENTRY_DSN", "sentry_sdk"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.exporter")):
+    if globals()[_name]:
+        try:
+            import_module(_package)
+        except ImportError:
+            refuse(_name, "needs more packages: pip install --require-hashes -r requirements-observability.txt")
+if SENTRY_DSN and not (urlsplit(SENTRY_DSN).username and urlsplit(SENTRY_DSN).path.strip("/").isdecimal()):
+    refuse("SENTRY_DSN", "must look like https://key@host/1")
 
 logs.configure()
 LOGGING_CONFIG = "logging.config.dictConfig"

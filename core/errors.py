@@ -19,6 +19,7 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, JsonResponse
 from rest_framework import exceptions
 
+from core import telemetry
 from core.outcome import log
 
 CONTENT_TYPE = "application/problem+json"
@@ -285,6 +286,7 @@ def as_problem(error: Exception) -> Problem:
         if isinstance(error, foreign):
             return ours()
     log.error("request.failed", exc_info=error)
+    telemetry.report(error)
     return Problem()
 
 

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from core import metrics
+from core import metrics, telemetry
 from core.client import client_address
 from core.errors import (
     BodyTooLarge,
@@ -44,6 +44,13 @@ class OutcomeMiddleware:
         request.request_id = asked if _REQUEST_ID.match(asked) else uuid7().hex
         clear_contextvars()
         bind_contextvars(request_id=request.request_id)
+        with telemetry.request_span(request, request_id=request.request_id) as span:
+            bind_contextvars(**telemetry.trace_id(span))
+            response = self.answer(request)
+            self.close_span(span, request, response)
+        return response
+
+    def answer(self, request: Any) -> HttpResponseBase:
         started = time.perf_counter()
         response = self.get_response(request)
         if response.status_code == 405 and not hasattr(request, "problem_code"):  # Django's own, an empty page
@@ -54,6 +61,12 @@ class OutcomeMiddleware:
         response["X-Request-ID"] = request.request_id
         self.tell(request, response, time.perf_counter() - started)
         return response
+
+    def close_span(self, span: Any, request: Any, response: HttpResponseBase) -> None:
+        if span:
+            match = request.resolver_match
+            span.update_name(f"{known_method(request.method)} {match.view_name if match else 'none'}")
+            span.set_attribute("http.response.status_code", response.status_code)
 
     def tell(self, request: Any, response: HttpResponseBase, seconds: float) -> None:
         match = request.resolver_match

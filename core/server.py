@@ -12,20 +12,26 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
+from core import metrics
 from core.middleware import MAX_BODY
 
 Headers = list[tuple[str, str]]
 
 THREADS = 8  # a worker: fill a core while some wait for the database, and bound its connections
+HASHING_THREADS = min(4, os.cpu_count() or 1)  # beside those, for what hashes a password
+QUEUE_SECONDS = 7.0  # in which such a request waits for one of them: every answer comes within 10 s
 BODY_SECONDS = 30
 DISCARDED_BYTES = 64 * 1024 * 1024  # of a refused body: many clients hear the 413 only after sending all
+OVERLOADED = "Too many passwords are being checked. Repeat the request after Retry-After seconds."
 STREAM_BYTES = 64 * 1024
+LEAVING = "muster.leaving"  # in the environment of a request that came after SIGTERM
 
 
 class Gone(Exception):
@@ -33,11 +39,18 @@ class Gone(Exception):
 
 
 class Application:
-    """A worker: its event loop reads bodies, with a deadline, and its few threads run Django."""
+    """A worker: its event loop reads bodies, with a deadline, and its few threads run Django.
 
-    def __init__(self, wsgi: Callable[..., Iterable[bytes]]) -> None:
+    Requests to `hashing_paths` have threads of their own and wait for them on the event loop, where that costs
+    nothing: a storm of log-ins keeps no other request waiting.
+    """
+
+    def __init__(self, wsgi: Callable[..., Iterable[bytes]], hashing_paths: Collection[str] = ()) -> None:
         self.wsgi = wsgi
         self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="django")
+        self.hashing_paths = hashing_paths
+        self.hashing_threads = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="hashing")
+        self.places = asyncio.Semaphore(HASHING_THREADS)
         self.leaving = False
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -45,7 +58,8 @@ class Application:
         self.watch_supervisor(loop)
 
     def leave(self) -> None:
-        """Answer what comes, and close each connection with its answer.
+        """Answer what comes, and close each connection with its answer; `/readyz` says 503, so that balancers turn
+        to others.
 
         Before SIGTERM, because granian forgets the connections that it accepts in the moment of that signal:
         a busy one of them would keep the worker from ever ending.
@@ -75,8 +89,32 @@ class Application:
             except Gone:
                 protocol.response_empty(400, [("connection", "close")])
                 return
+        if scope.method in ("POST", "PUT", "DELETE") and scope.path in self.hashing_paths:
+            await self.queue(scope, body, protocol)
+        else:
+            await self.hand_over(self.threads, scope, body, protocol)
+
+    async def hand_over(self, threads: ThreadPoolExecutor, scope: Any, body: bytes, protocol: Any) -> None:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self.threads, self.run, environ(scope, body), protocol, loop)
+        await loop.run_in_executor(threads, self.run, environ(scope, body), protocol, loop)
+
+    async def queue(self, scope: Any, body: bytes, protocol: Any) -> None:
+        started = time.perf_counter()
+        try:
+            with metrics.PASSWORDS.labels("waiting").track_inprogress():
+                async with asyncio.timeout(QUEUE_SECONDS):
+                    await self.places.acquire()
+        except TimeoutError:
+            metrics.PASSWORD_REFUSALS.inc()
+            metrics.count("password-queue", scope.method, 503, "service_unavailable", QUEUE_SECONDS)
+            told = "service_unavailable", "Temporarily unavailable", OVERLOADED
+            refuse(protocol, 503, *told, **{"retry-after": "5"})
+            return
+        metrics.PASSWORD_WAIT.observe(time.perf_counter() - started)
+        try:
+            await self.hand_over(self.hashing_threads, scope, body, protocol)
+        finally:
+            self.places.release()
 
     def run(self, env: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop) -> None:
         status, headers = 500, []
@@ -85,6 +123,7 @@ class Application:
             nonlocal status, headers
             status, headers = int(line[:3]), list(fields)
 
+        env[LEAVING] = self.leaving
         response: Any = self.wsgi(env, start_response)
         if self.leaving:
             headers.append(("connection", "close"))
@@ -164,7 +203,7 @@ def stream(chunks: Iterable[bytes], transport: Any, loop: asyncio.AbstractEventL
         asyncio.run_coroutine_threadsafe(send(bytes(waiting)), loop).result()
 
 
-def refuse(protocol: Any, status: int, code: str, title: str, detail: str) -> None:
+def refuse(protocol: Any, status: int, code: str, title: str, detail: str, **more: str) -> None:
     """Problem details for what never reaches Django; the connection ends with them."""
     problem = {
         "type": f"urn:muster:problem:{code}",
@@ -174,7 +213,7 @@ def refuse(protocol: Any, status: int, code: str, title: str, detail: str) -> No
         "code": code,
         "request_id": uuid4().hex,
     }
-    headers = [("content-type", "application/problem+json"), ("connection", "close")]
+    headers = [("content-type", "application/problem+json"), ("connection", "close"), *more.items()]
     protocol.response_str(status, headers, json.dumps(problem, separators=(",", ":")))
 
 
@@ -196,6 +235,7 @@ def __getattr__(name: str) -> Any:
     """`core.server:application`, made when a worker asks for it; the supervisor needs no Django handler."""
     if name != "application":
         raise AttributeError(name)
+    from django.conf import settings
     from django.core.servers.basehttp import get_internal_wsgi_application
 
-    return Application(get_internal_wsgi_application())
+    return Application(get_internal_wsgi_application(), settings.HASHING_PATHS)

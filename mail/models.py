@@ -71,6 +71,8 @@ class OutgoingMail(models.Model):
                 name="outgoing_mail_due",
                 condition=models.Q(state__in=OPEN),
             ),
+            models.Index(fields=["created_at"], name="outgoing_mail_open", condition=models.Q(state__in=OPEN)),
+            models.Index(fields=["created_at"], name="outgoing_mail_failed", condition=models.Q(state="failed")),
             models.Index(fields=["created_at"], name="outgoing_mail_created"),
             models.Index(fields=["user_id"], name="outgoing_mail_user"),
         ]

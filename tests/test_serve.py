@@ -1,5 +1,6 @@
 """`manage.py serve` as it runs in production: granian's sockets, real workers, real signals."""
 
+import contextlib
 import json
 import os
 import signal
@@ -186,6 +187,83 @@ def test_sigterm_ends_it_while_clients_keep_asking(tmp_path):
         assert time.monotonic() - started < 15
         stopped.set()
         assert {status for answer in answers for status in answer.result()} == {b"HTTP/1.1 200"}
+
+
+def test_from_sigterm_on_it_is_not_ready_and_answers_everything_until_it_ends(tmp_path):
+    """A balancer that only asks /readyz needs some time in which it hears 503 and loses no request."""
+    with serving(tmp_path, LEAVING_SECONDS="4") as server:
+        sent = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        told = []
+        while time.monotonic() - sent < 3.5:
+            told.append((time.monotonic() - sent, status_of(server, "/readyz"), status_of(server, "/healthz")))
+            assert status_of(server, "/api/v1/users/me") == 401
+        assert server.process.wait(30) == 0
+        assert {ready for when, ready, _ in told if when > 0.5} == {503}
+        assert {lives for *_, lives in told} == {200}
+        assert 4 <= time.monotonic() - sent < 30
+
+
+def test_a_second_sigterm_ends_it_at_once_however_long_it_wanted_to_wait(tmp_path):
+    with serving(tmp_path, LEAVING_SECONDS="20") as server:
+        started = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        assert server.stop() is not None
+        assert time.monotonic() - started < 12
+
+
+def status_of(server: Server, path: str) -> int:
+    return int(ask(server, f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())[9:12])
+
+
+def test_a_storm_of_log_ins_keeps_nothing_else_waiting(tmp_path):
+    """F23: two hundred at once, at the real cost of a hash."""
+    with serving(tmp_path, "--workers", "1") as server, ThreadPoolExecutor(200) as clients:
+
+        def timed() -> tuple[int, float, bytes]:
+            started = time.monotonic()
+            answer = ask(server, whole(LOG_IN))
+            return int(answer[9:12]), time.monotonic() - started, answer.lower()
+
+        storm = [clients.submit(timed) for _ in range(200)]
+        waited = []
+        while not all(one.done() for one in storm):
+            started = time.monotonic()
+            assert status_of(server, "/readyz") == 200
+            waited.append(time.monotonic() - started)
+            time.sleep(0.05)
+        told = [one.result() for one in storm]
+        numbers = urllib.request.urlopen(f"{server.url}/metrics").read().decode()
+    assert {status for status, *_ in told} == {401, 503}
+    assert all(b"retry-after" in answer for status, _, answer in told if status == 503)
+    assert max(seconds for _, seconds, _ in told) < 12
+    assert sorted(waited)[int(len(waited) * 0.95)] < 0.5
+    refused = sum(status == 503 for status, *_ in told)
+    assert f"muster_password_refusals_total {refused}.0" in numbers
+    assert 'muster_passwords{state="waiting"} 0.0' in numbers
+
+
+def test_a_worker_that_dies_counts_as_hashing_no_more_and_its_counts_stay(tmp_path):
+    with serving(tmp_path, "--workers", "2") as server:
+        for _ in range(10):
+            status_of(server, "/healthz")
+        [first, *_] = children_of(server, b"spawn_main")
+        threading.Thread(target=lambda: suppressed(ask, server, whole(LOG_IN)), daemon=True).start()
+        os.kill(first, signal.SIGKILL)
+        time.sleep(1)
+        server.wait_until_ready()
+        numbers = urllib.request.urlopen(f"{server.url}/metrics").read().decode()
+        healthy = next(
+            line for line in numbers.splitlines() if 'operation="healthz"' in line and "requests_total" in line
+        )
+        assert float(healthy.split()[-1]) == 10
+        assert 'muster_passwords{state="waiting"} 0.0' in numbers
+
+
+def suppressed(function, *arguments):
+    with contextlib.suppress(OSError):
+        function(*arguments)
 
 
 def test_ctrl_c_ends_it_without_a_complaint(tmp_path):

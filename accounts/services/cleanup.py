@@ -18,8 +18,6 @@ from core.clock import database_now
 
 BATCH = 500
 PLACES_KEPT = timedelta(days=400)
-HEARTBEAT = "heartbeat of the background work"
-HEARTBEAT_SECONDS = 60
 
 
 def clean_up() -> dict[str, int]:
@@ -70,13 +68,3 @@ def _repeat(batch: Callable[[], int]) -> int:
         if deleted < BATCH:
             break
     return total
-
-
-def beat() -> None:
-    """Leave a sign of life for `manage.py doctor`."""
-    end = database_now() + timedelta(seconds=HEARTBEAT_SECONDS)
-    Counter.objects.update_or_create(key=HEARTBEAT, defaults={"count": 1, "expires_at": end})
-
-
-def is_beating() -> bool:
-    return Counter.objects.filter(key=HEARTBEAT, expires_at__gt=database_now()).exists()

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -11,6 +10,7 @@ from accounts import challenges, limits
 from accounts.addresses import canonical
 from accounts.challenges import Proof, Purpose
 from accounts.errors import InvalidCode, InvalidLink, wrong_password
+from accounts.hashing import make_password
 from accounts.models import Session, User
 from accounts.services.sessions import end_all_of, prove_password
 from audit.services import record, record_failure

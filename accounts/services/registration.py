@@ -7,14 +7,13 @@ the mail tells the owner what only the owner may know.
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.hashers import check_password, make_password
 from django.db import IntegrityError, transaction
 
 from accounts import challenges, limits
 from accounts.addresses import Address, canonical
 from accounts.challenges import Proof, Purpose
 from accounts.errors import InvalidCode, InvalidLink, taken
-from accounts.hashers import hash_beside
+from accounts.hashing import check_password, hash_beside, make_password
 from accounts.models import Challenge, User
 from accounts.services.passwords import check_rules
 from audit.services import record, record_failure

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.contrib.auth.hashers import check_password, make_password
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
@@ -14,12 +13,16 @@ from django.db.models.functions import Now
 from accounts import keys, limits, presence, tokens
 from accounts.addresses import MAX_LENGTH, canonical
 from accounts.errors import EmailNotVerified, InvalidCredentials, InvalidRefreshToken
+from accounts.hashing import check_password, make_password
 from accounts.models import KnownPlace, Session, User
 from accounts.tokens import Claims, TokenPair
 from audit.services import record, record_failure
+from core import metrics
 from core.actor import Actor
 from core.client import network
 from core.clock import database_now
+from core.errors import Problem
+from core.transactions import after_commit
 from mail.services import send
 
 Ended = Session.Ended
@@ -44,6 +47,16 @@ def log_in(actor: Actor, typed: str, password: str) -> SignedIn:
     Raises InvalidCredentials, alike in body and time for unknown, wrong and deactivated; EmailNotVerified, only
     after the right password; TooManyAttempts.
     """
+    try:
+        signed_in = _log_in(actor, typed, password)
+    except Problem as problem:
+        metrics.LOG_INS.labels(problem.code).inc()
+        raise
+    metrics.LOG_INS.labels("success").inc()
+    return signed_in
+
+
+def _log_in(actor: Actor, typed: str, password: str) -> SignedIn:
     user = find_by_name(typed)
     seen = user.password if user else ""
     upgraded = prove_password(actor, user, typed, password)
@@ -172,12 +185,15 @@ def refresh(actor: Actor, token: str) -> TokenPair:
         if session is None or claims is None:
             break
         if claims.gen == session.gen and (pair := _rotate(session)):
+            metrics.REFRESHES.labels("rotated").inc()
             return pair
         if claims.gen == session.gen - 1 and _within_grace(session):
+            metrics.REFRESHES.labels("repeated").inc()
             return tokens.sign_pair(session, session.now)
         if claims.gen < session.gen:
             _end_reused(actor, session)
             break
+    metrics.REFRESHES.labels("refused").inc()
     raise InvalidRefreshToken
 
 
@@ -226,6 +242,7 @@ def _end_reused(actor: Actor, session: Session) -> None:
                 ip=actor.ip,
             )
             record(actor, "session.reused", user, session=str(session.pk))
+            after_commit(metrics.REFRESHES.labels("reused").inc)
 
 
 def log_out(actor: Actor, claims: Claims) -> None:

@@ -4,13 +4,13 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from accounts import challenges
 from accounts.addresses import Address
 from accounts.errors import AddressTaken, AlreadyAccepted, taken
+from accounts.hashing import make_password
 from accounts.models import Session, User
 from accounts.services import sessions
 from accounts.services.passwords import check_rules

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from accounts.management.commands import doctor
 from accounts.models import Challenge, Counter, Session, User
-from accounts.services import cleanup
+from accounts.services import heartbeat
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.scene import administrator, events, letters, log_in, nothing_changes
 from audit.models import Event
@@ -311,7 +311,7 @@ def diagnosis():
 @pytest.fixture
 def healthy(db, settings, tmp_path):
     administrator()
-    cleanup.beat()
+    heartbeat.beat()
     settings.DEBUG = False
     settings.EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
     settings.EMAIL_FILE_PATH = str(tmp_path)

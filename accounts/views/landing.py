@@ -25,7 +25,7 @@ class VerifyPage(View):
         try:
             context = confirm(Actor.of(request), Proof(token=token))
         except Problem as problem:
-            return show(request, "account/verify.html", problem.status_code, token=token, error=problem.detail)
+            return show(request, "account/verify.html", problem, token=token, error=problem.detail)
         return show(request, "account/verified.html", **context)
 
 
@@ -41,7 +41,7 @@ class ResetPage(View):
             passwords.reset(Actor.of(request), Proof(token=token), password)
         except Problem as problem:
             details = [entry["detail"] for entry in problem.errors or []] or [problem.detail]
-            return show(request, "account/reset.html", problem.status_code, token=token, error=" ".join(details))
+            return show(request, "account/reset.html", problem, token=token, error=" ".join(details))
         return show(request, "account/reset_done.html")
 
 
@@ -54,8 +54,10 @@ def confirm_change(actor: Actor, proof: Proof) -> dict[str, Any]:
     return {"email": profile.confirm_email_change(actor, proof).email, "password_needed": False}
 
 
-def show(request: HttpRequest, template: str, status: int = 200, **context: Any) -> HttpResponse:
-    response = render(request, template, context, status=status)
+def show(request: HttpRequest, template: str, problem: Problem | None = None, **context: Any) -> HttpResponse:
+    response = render(request, template, context, status=problem.status_code if problem else 200)
+    for name, value in problem.headers.items() if problem else ():
+        response[name] = value
     response["Referrer-Policy"] = "no-referrer"
     response["Cache-Control"] = "no-store"
     return response

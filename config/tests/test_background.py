@@ -33,6 +33,7 @@ def untouched_database(monkeypatch):
     calls.clear()
     monkeypatch.setattr(background, "TICK", 0.01)
     monkeypatch.setattr(background, "close_old_connections", lambda: None)
+    monkeypatch.setattr(background.heartbeat, "count_failure", lambda task: calls.append(f"counted {task}"))
 
 
 def run_until(condition, seconds=5.0):
@@ -73,6 +74,7 @@ def test_a_piece_that_fails_ends_neither_the_loop_nor_the_others(monkeypatch):
     failures = [line for line in logs if line["event"] == "background.failed"]
     assert len(failures) >= 3
     assert failures[0]["task"] == f"{HERE}.broken"
+    assert calls.count(f"counted {HERE}.broken") == calls.count("broken")
 
 
 def test_a_piece_that_does_not_exist_ends_nothing_either(monkeypatch):

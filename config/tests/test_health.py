@@ -1,12 +1,19 @@
 """Whether this process lives, and whether it can do its work."""
 
-import pytest
-from django.db import OperationalError
-from django.test import Client
+from datetime import timedelta
 
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts.services import heartbeat
 from accounts.tests.scene import refusal
 from config import health
 from core import redis
+from core.server import LEAVING, environ
+from core.tests.test_server import scope
+from mail.tests.factories import OutgoingMailFactory
 from mail.tests.servers import free_port
 
 
@@ -15,7 +22,7 @@ def away(monkeypatch):
     def cursor():
         raise OperationalError("connection refused: secret-host.internal")
 
-    monkeypatch.setattr(health.connection, "cursor", cursor)
+    monkeypatch.setattr(connection, "cursor", cursor)
 
 
 def test_a_living_process_says_so_and_asks_nobody(api, away):
@@ -27,7 +34,71 @@ def test_a_living_process_says_so_and_asks_nobody(api, away):
 def test_a_ready_process_names_its_stores(api, settings):
     settings.REDIS_URL = ""
     response = api.get("/readyz")
-    assert (response.status_code, response.json()) == (200, {"status": "ok", "database": "ok"})
+    assert response.status_code == 200
+    assert response.json() == {
+        "status": "ok",
+        "database": "ok",
+        "outbox": {"waiting": 0, "oldest_seconds": 0, "failed": 0},
+        "worker": "silent",
+    }
+
+
+@pytest.mark.django_db
+def test_a_lagging_outbox_and_a_worker_are_told_and_make_no_process_unready(api, settings):
+    settings.REDIS_URL = ""
+    heartbeat.beat()
+    long_ago = timezone.now() - timedelta(seconds=500)
+    OutgoingMailFactory(created_at=long_ago, attempts=3, next_try_at=timezone.now() + timedelta(hours=1))
+    OutgoingMailFactory(state="sending")
+    OutgoingMailFactory(state="sent", created_at=timezone.now() - timedelta(days=3))
+    OutgoingMailFactory.create_batch(2, state="failed")
+    response = api.get("/readyz")
+    assert response.status_code == 200
+    told = response.json()
+    assert (told["status"], told["worker"]) == ("ok", "ok")
+    assert 500 <= told["outbox"].pop("oldest_seconds") < 600
+    assert told["outbox"] == {"waiting": 2, "failed": 2}
+
+
+@pytest.mark.django_db
+def test_counting_stops_at_a_bound(api, settings, monkeypatch):
+    settings.REDIS_URL = ""
+    monkeypatch.setattr(health, "COUNTED_AT_MOST", 3)
+    OutgoingMailFactory.create_batch(5)
+    OutgoingMailFactory.create_batch(5, state="failed")
+    told = api.get("/readyz").json()["outbox"]
+    assert (told["waiting"], told["failed"]) == (3, 3)
+
+
+@pytest.mark.django_db
+def test_a_look_costs_at_most_six_small_questions(api, settings, django_assert_max_num_queries):
+    settings.REDIS_URL = ""
+    OutgoingMailFactory()
+    with django_assert_max_num_queries(6):
+        assert api.get("/readyz").status_code == 200
+
+
+@pytest.mark.django_db
+def test_nothing_private_is_told(api, settings):
+    settings.REDIS_URL = ""
+    mail = OutgoingMailFactory(state="failed", last_error="SMTPDataError 554")
+    text = api.get("/readyz").content.decode()
+    assert mail.to not in text
+    assert "554" not in text
+
+
+@pytest.mark.django_db
+def test_a_leaving_process_is_not_ready_and_lives(settings):
+    settings.REDIS_URL = ""
+    client = Client(HTTP_HOST="127.0.0.1", **{LEAVING: True})
+    assert refusal(client.get("/readyz")) == (503, "service_unavailable")
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/api/v1/users/me").status_code == 401, "whoever comes is served until the end"
+
+
+def test_nobody_can_say_from_outside_that_we_are_leaving():
+    env = environ(scope(("muster.leaving", "1"), ("muster-leaving", "1")), b"")
+    assert not env.get(LEAVING)
 
 
 def test_a_database_that_is_away_is_named_without_its_whereabouts(api, away, settings):

@@ -1,7 +1,9 @@
 """How a request reaches Django: RSGI in, WSGI out."""
 
 import asyncio
+import json
 import socket
+import threading
 from types import SimpleNamespace
 from typing import Any
 
@@ -95,3 +97,88 @@ def test_a_port_in_use_cannot_be_resolved():
 )
 def test_it_knows_whom_others_can_reach(address, loopback):
     assert server.is_loopback(address) is loopback
+
+
+# --- Requests that hash a password -------------------------------------------------------------------------------
+
+
+class Protocol:
+    """What granian gives for the answer."""
+
+    def __init__(self) -> None:
+        self.status, self.headers, self.body = 0, {}, b""
+
+    def response_bytes(self, status: int, headers: Any, body: bytes) -> None:
+        self.status, self.headers, self.body = status, dict(headers), body
+
+    def response_str(self, status: int, headers: Any, body: str) -> None:
+        self.response_bytes(status, headers, body.encode())
+
+
+class Response(list[bytes]):
+    def close(self) -> None:
+        pass
+
+
+def slow_django(release: threading.Event) -> Any:
+    def wsgi(env: dict[str, Any], start_response: Any) -> Response:
+        if (env["REQUEST_METHOD"], env["PATH_INFO"]) == ("POST", "/hash"):
+            release.wait(10)
+        start_response("200 OK", [])
+        return Response([b"done"])
+
+    return wsgi
+
+
+def answers(application: server.Application, *asked: Any, first: int) -> list[Protocol]:
+    """Ask all at once; back when `first` of them are answered, and then once more when all are."""
+    protocols = [Protocol() for _ in asked]
+
+    async def ask() -> None:
+        async with asyncio.TaskGroup() as group:
+            for one, protocol in zip(asked, protocols, strict=True):
+                group.create_task(application.__rsgi__(one, protocol))
+            while sum(protocol.status > 0 for protocol in protocols) < first:
+                await asyncio.sleep(0.01)
+            application.wsgi.release.set()
+
+    asyncio.run(asyncio.wait_for(ask(), 20))
+    return protocols
+
+
+@pytest.fixture
+def application() -> server.Application:
+    release = threading.Event()
+    wsgi = slow_django(release)
+    wsgi.release = release
+    return server.Application(wsgi, {"/hash"})
+
+
+def test_a_storm_of_hashes_keeps_nothing_else_waiting(application):
+    storm = [scope(path="/hash", method="POST")] * 60
+    others = [scope(path="/")] * 20 + [scope(path="/hash")] * 5  # looking at such a page hashes nothing
+    told = answers(application, *storm, *others, first=25)
+    assert {protocol.status for protocol in told} == {200}
+
+
+def test_who_waits_too_long_for_a_hash_is_refused_in_the_one_shape(application, monkeypatch):
+    monkeypatch.setattr(server, "QUEUE_SECONDS", 0.1)
+    storm = [scope(path="/hash", method="POST")] * (server.HASHING_THREADS + 7)
+    told = answers(application, *storm, first=7)
+    refused = [protocol for protocol in told if protocol.status == 503]
+    assert len(refused) == 7
+    assert len(told) - len(refused) == server.HASHING_THREADS, "who has a place is served"
+    assert int(refused[0].headers["retry-after"]) >= 1
+    assert refused[0].headers["content-type"] == "application/problem+json"
+    assert json.loads(refused[0].body)["code"] == "service_unavailable"
+
+
+def test_a_place_is_given_back_when_the_answer_fails(application, monkeypatch):
+    def broken(env, start_response):
+        raise RuntimeError
+
+    broken.release = application.wsgi.release
+    application.wsgi = broken
+    for _ in range(server.HASHING_THREADS + 1):
+        with pytest.raises(RuntimeError):
+            asyncio.run(application.__rsgi__(scope(path="/hash", method="POST"), Protocol()))

@@ -1,6 +1,8 @@
 """From the outbox to a real SMTP server, through everything that goes wrong there."""
 
+import os
 import random
+import signal
 import smtplib
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -201,6 +203,27 @@ def test_a_mail_that_kills_its_workers_is_put_aside(mailbox):
     sweep()
     assert state(mail) == "failed"
     assert mailbox.messages == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_mail_whose_worker_dies_each_time_is_put_aside_and_the_others_go_on(mailbox, monkeypatch):
+    """Real processes, killed in the middle of it: what no `except` sees."""
+    monkeypatch.setattr(delivery, "MAX_ATTEMPTS", 3)
+    poison, good = OutgoingMailFactory(), OutgoingMailFactory()
+    connection.close()
+    deaths = 0
+    for _ in range(5):
+        child = os.fork()
+        if child == 0:
+            make_due(poison)
+            monkeypatch.setattr(delivery, "render", lambda mail: os.kill(os.getpid(), signal.SIGKILL))
+            deliver(poison.pk)
+            os._exit(0)
+        deaths += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert deaths == 3
+    sweep()
+    assert (state(poison), state(good)) == ("failed", "sent")
+    assert poison.last_error == "its workers were lost"
 
 
 def test_a_worker_that_overstayed_its_lease_changes_nothing():

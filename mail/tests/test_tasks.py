@@ -2,7 +2,9 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from kombu.exceptions import EncodeError
 
+from config.celery import app
 from mail.models import LEASE, OutgoingMail
 from mail.tasks import delete_old_mail, deliver_mail, sweep_mail
 from mail.tests.factories import OutgoingMailFactory
@@ -29,3 +31,28 @@ def test_a_task_forgets_old_mails():
 def test_tasks_are_acknowledged_late_and_end_before_the_lease(task):
     assert task.acks_late
     assert task.soft_time_limit < task.time_limit < LEASE.total_seconds()
+
+
+def test_only_json_travels_and_is_taken():
+    assert app.conf.accept_content == ["json"]
+    assert (app.conf.task_serializer, app.conf.result_serializer) == ("json", "json")
+    with pytest.raises(EncodeError):
+        deliver_mail.apply_async((object(),))
+
+
+def test_every_task_is_acknowledged_late_and_given_back_when_its_worker_is_lost():
+    app.loader.import_default_modules()
+    ours = [task for name, task in app.tasks.items() if not name.startswith("celery.")]
+    assert len(ours) >= 8
+    for task in ours:
+        assert task.acks_late, task.name
+        assert task.reject_on_worker_lost, task.name
+
+
+def test_every_task_ends_before_the_broker_would_give_it_to_another():
+    app.loader.import_default_modules()
+    redelivered = app.conf.broker_transport_options["visibility_timeout"]
+    for name, task in app.tasks.items():
+        soft = task.soft_time_limit or app.conf.task_soft_time_limit
+        hard = task.time_limit or app.conf.task_time_limit
+        assert soft < hard < redelivered, name

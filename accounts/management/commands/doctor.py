@@ -13,7 +13,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from accounts.keys import opened
 from accounts.models import SigningKey
-from accounts.services.cleanup import is_beating
+from accounts.services.heartbeat import failures, is_beating
 from core import redis
 from core.clock import database_now
 from mail.models import OutgoingMail
@@ -106,6 +106,9 @@ def background() -> Iterator[Finding]:
     alive = is_beating()
     runner = "Celery worker and beat" if settings.REDIS_URL else "serve or runserver"
     yield alive, "Background work: alive." if alive else f"Background work: no sign of life; start {runner}."
+    if failed := failures():
+        told = ", ".join(f"{name} {times} times" for name, times in sorted(failed.items()))
+        yield False, f"Background work: failed within a day: {told}; the logs say why."
 
 
 def token_keys() -> Iterator[Finding]:

@@ -26,8 +26,8 @@ from granian.server.mp import MPServer
 from core.outcome import log
 from core.server import is_loopback, resolve
 
-LEAVING_SECONDS = 0.5  # in which connections are closed with their next answer
-DRAIN_SECONDS = 28
+LEAST_LEAVING_SECONDS = 0.5  # in which connections are closed with their next answer, whatever LEAVING_SECONDS says
+WHOLE_DRAIN_SECONDS = 29  # containers are usually killed after 30
 IDLE_SECONDS = 10  # for the headers of a request, and so also between two of them on one connection
 CONNECTIONS = 4096  # a worker; half-open ones are cheap, and 1,000 of them must not keep others out
 
@@ -98,7 +98,7 @@ class Supervisor(MPServer):
             backlog=CONNECTIONS,
             backpressure=CONNECTIONS,
             respawn_failed_workers=True,
-            workers_kill_timeout=DRAIN_SECONDS,
+            workers_kill_timeout=WHOLE_DRAIN_SECONDS - settings.LEAVING_SECONDS,
             log_level=LogLevels(settings.LOG_LEVEL.lower()),
             log_dictconfig=settings.LOGGING,
         )
@@ -124,7 +124,9 @@ class Supervisor(MPServer):
         for worker in self.wrks:
             if worker.is_alive():
                 os.kill(worker.inner.pid, signal.SIGUSR1)
-        time.sleep(LEAVING_SECONDS)
+        end = time.monotonic() + max(LEAST_LEAVING_SECONDS, settings.LEAVING_SECONDS)
+        while time.monotonic() < end and self.asked_to_stop < 2:
+            time.sleep(0.05)
         super()._stop_workers()
 
 
