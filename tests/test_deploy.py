@@ -15,7 +15,7 @@ from django.conf import settings
 from django.urls import resolve
 
 from config.celery import BEAT_SENT
-from core.management.commands.serve import DRAIN_SECONDS, LEAVING_SECONDS
+from core.management.commands.serve import WHOLE_DRAIN_SECONDS
 
 ROOT = Path(settings.BASE_DIR)
 KUBERNETES = ROOT / "deploy" / "kubernetes"
@@ -170,8 +170,8 @@ def test_there_is_one_beat_and_never_a_second(cluster: Any) -> None:
 def test_a_pod_has_time_to_drain(cluster: Any, compose: Made) -> None:
     web = pods(cluster)["web"]
     pause = int(web["containers"][0]["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert web["terminationGracePeriodSeconds"] >= pause + DRAIN_SECONDS + LEAVING_SECONDS
-    assert int(compose["services"]["web"]["stop_grace_period"].removesuffix("s")) >= DRAIN_SECONDS + LEAVING_SECONDS
+    assert web["terminationGracePeriodSeconds"] >= pause + WHOLE_DRAIN_SECONDS
+    assert int(compose["services"]["web"]["stop_grace_period"].removesuffix("s")) >= WHOLE_DRAIN_SECONDS
     for grace in (pods(cluster)["worker"]["terminationGracePeriodSeconds"], 100):
         assert grace > settings.CELERY_TASK_SOFT_TIME_LIMIT
 
