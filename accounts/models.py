@@ -1,6 +1,6 @@
 """Who there is: people, their sessions, what they must prove, and what is counted against guessing."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
@@ -10,6 +10,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Coalesce, Lower, Now
 from django.utils import timezone
 
+from audit.models import Event
 from core.clock import EPOCH
 from core.ids import uuid7
 from core.secrets import fingerprint
@@ -17,6 +18,10 @@ from rbac.backend import RoleBackend
 from rbac.builtin import USER
 from rbac.holdings import holdings
 from rbac.models import RoleGrant
+
+# 5 s that a replica may be behind, 5 s that the clocks of hosts may differ, and 10 s, which no request takes, from the
+# event to the commit.
+JUST = timedelta(seconds=20)
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -226,6 +231,11 @@ class Session(models.Model):
 
     def __str__(self) -> str:
         return f"{self.device} since {self.created_at:%Y-%m-%d}"
+
+    def has_just_written(self) -> bool:
+        """Whether its user changed something that a replica may not know yet; every change has its event."""
+        then = self.now - JUST
+        return self.rotated_at > then or Event.objects.filter(actor_id=self.user_id, at__gt=then).exists()
 
 
 class Challenge(models.Model):

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from accounts.services import heartbeat
-from core import redis
+from core import redis, replica
 from core.errors import ServiceUnavailable, problem_response
 from core.server import LEAVING
 from mail.backlog import backlog
@@ -25,7 +25,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
 def readyz(request: HttpRequest) -> HttpResponse:
     """200 with how the outbox and the background work stand, or 503 that names what is away.
 
-    Mails that wait and a worker that is silent are told and alarmed about, but no reason to send no requests here.
+    Mails that wait, a worker that is silent and a replica that is away are told and alarmed about, but no reason to
+    send no requests here.
     """
     if request.META.get(LEAVING):
         return problem_response(request, ServiceUnavailable("This server is leaving; others answer."))
@@ -35,7 +36,8 @@ def readyz(request: HttpRequest) -> HttpResponse:
         stores["redis"] = redis.is_there()
     if away := [name for name, there in stores.items() if not there]:
         return problem_response(request, ServiceUnavailable(f"Away: {', '.join(away)}."))
-    return JsonResponse({"status": "ok", **dict.fromkeys(stores, "ok"), **(detail or {})})
+    followers = {"replica": replica.watch.state()} if replica.is_configured() else {}
+    return JsonResponse({"status": "ok", **dict.fromkeys(stores, "ok"), **followers, **(detail or {})})
 
 
 def background() -> dict[str, Any] | None:

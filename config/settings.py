@@ -210,21 +210,16 @@ TEMPLATES = [
 
 # --- Stores ------------------------------------------------------------------------------------------------------
 
+DATABASE_POOLED = flag("DATABASE_POOLED", False)
+
 
 def database() -> dict[str, Any]:
     value = text("DATABASE_URL") or f"sqlite:///{usable_var_dir() / 'muster.sqlite3'}"
-    scheme = split("DATABASE_URL", value).scheme
-    if scheme == "sqlite":
-        return sqlite(environ.Env.db_url_config(value))
-    if scheme not in ("postgres", "postgresql"):
-        refuse("DATABASE_URL", "must start with sqlite:// or postgres://")
-    try:
-        found = environ.Env.db_url_config(value)
-    except (ValueError, ImproperlyConfigured):
-        refuse("DATABASE_URL", "is not a URL like postgres://user:password@host:5432/name")
-    if not found.get("NAME"):
-        refuse("DATABASE_URL", "names no database: postgres://user:password@host:5432/name")
-    return postgresql(found)
+    if split("DATABASE_URL", value).scheme != "sqlite":
+        return postgresql("DATABASE_URL", value, "sqlite:// or postgres://")
+    if DATABASE_POOLED:
+        refuse("DATABASE_POOLED", "is for a PgBouncer before PostgreSQL; DATABASE_URL names none.")
+    return sqlite(environ.Env.db_url_config(value))
 
 
 def sqlite(found: Any) -> dict[str, Any]:
@@ -237,19 +232,43 @@ def sqlite(found: Any) -> dict[str, Any]:
     return {**found, "CONN_MAX_AGE": None, "TEST": {"NAME": str(usable_var_dir() / "test.sqlite3")}}
 
 
-def postgresql(found: Any) -> dict[str, Any]:
+def postgresql(name: str, value: str, allowed: str) -> dict[str, Any]:
+    if split(name, value).scheme not in ("postgres", "postgresql"):
+        refuse(name, f"must start with {allowed}")
+    try:
+        found = environ.Env.db_url_config(value)
+    except (ValueError, ImproperlyConfigured):
+        refuse(name, "is not a URL like postgres://user:password@host:5432/name")
+    if not found.get("NAME"):
+        refuse(name, "names no database: postgres://user:password@host:5432/name")
+    return {**bounded(found), "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+
+
+def bounded(found: Any) -> dict[str, Any]:
     """Every wait has an end: connecting, a statement, a lock, a transaction left open."""
     limits = {
         "statement_timeout": "5s",
         "lock_timeout": "4s",
         "idle_in_transaction_session_timeout": "15s",
     }
-    options = " ".join(f"-c {name}={value}" for name, value in limits.items())
-    found["OPTIONS"] = {"connect_timeout": 2, "options": options, **found.get("OPTIONS", {})}
-    return {**found, "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+    given = {"connect_timeout": 2, **found.get("OPTIONS", {})}
+    if DATABASE_POOLED:  # nothing outlives a transaction on such a connection, so the limits come with the role
+        return {**found, "OPTIONS": {**given, "prepare_threshold": None}, "DISABLE_SERVER_SIDE_CURSORS": True}
+    return {**found, "OPTIONS": {"options": " ".join(f"-c {k}={v}" for k, v in limits.items()), **given}}
+
+
+def replica(value: str) -> dict[str, Any]:
+    """Without health checks: whatever is wrong with a connection, the primary answers instead."""
+    if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        refuse("DATABASE_REPLICA_URL", "follows a PostgreSQL; DATABASE_URL names none.")
+    found = postgresql("DATABASE_REPLICA_URL", value, "postgres://")
+    return {**found, "ENGINE": "core.replica", "CONN_HEALTH_CHECKS": False, "TEST": {"MIRROR": "default"}}
 
 
 DATABASES = {"default": database()}
+if _replica_url := text("DATABASE_REPLICA_URL"):
+    DATABASES["replica"] = replica(_replica_url)
+DATABASE_ROUTERS = ["core.replica.router.PrimaryRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = url("REDIS_URL", "", "redis", "rediss", "unix")

@@ -13,6 +13,7 @@ SECONDS = Histogram(
     ["operation"],
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+LISTS = Counter("muster_list_pages_total", "Pages of lists, by the server that gave them.", ["server"])
 REFUSALS = Counter("muster_refusals_total", "Problems told, by code.", ["operation", "code"])
 LOG_INS = Counter("muster_log_ins_total", "Log-ins: success, or the code of the problem.", ["outcome"])
 REFRESHES = Counter("muster_refreshes_total", "Refreshes. Those with a reused token are refused as well.", ["outcome"])

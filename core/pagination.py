@@ -17,6 +17,7 @@ from django.db.models import Q
 from rest_framework.pagination import BasePagination
 from rest_framework.response import Response
 
+from core import replica
 from core.errors import field_error
 from core.secrets import keyed_hash
 
@@ -33,11 +34,14 @@ class KeysetPagination(BasePagination):
         wants_count = asked_count(request)
         cursor = request.query_params.get("cursor")
         backwards, position = read_cursor(cursor, self.list_name) if cursor is not None else (False, None)
-        self.count = queryset.count() if wants_count else None
         ordering = [flipped(field) for field in self.ordering] if backwards else list(self.ordering)
-        if position is not None:
-            queryset = queryset.filter(beyond(ordering, position))
-        rows = list(queryset.order_by(*ordering)[: self.size + 1])
+        page = queryset if position is None else queryset.filter(beyond(ordering, position))
+
+        def ask(database: str) -> tuple[int | None, list[Any]]:
+            count = queryset.using(database).count() if wants_count else None
+            return count, list(page.using(database).order_by(*ordering)[: self.size + 1])
+
+        self.count, rows = replica.read(request, ask)
         has_more, rows = len(rows) > self.size, rows[: self.size]
         if backwards:
             rows.reverse()

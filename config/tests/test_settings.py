@@ -484,3 +484,41 @@ def test_a_kept_key_that_cannot_be_read_is_refused(start, tree, powerless):
     (tree / "var" / "secret_key").write_text(GOOD_KEY)
     (tree / "var" / "secret_key").chmod(0)
     assert_refused(start(STARTS["manage.py"], prefix=powerless, SECRET_KEY=None), "SECRET_KEY")
+
+
+# --- PgBouncer and a replica -------------------------------------------------------------------------------------
+
+PRIMARY, REPLICA = "postgres://u:p@host:5432/name", "postgres://u:p@other:5432/name"
+
+
+def database_of(start, alias="default", **environment):
+    return json.loads(value_of(start, f"__import__('json').dumps(s.DATABASES[{alias!r}])", **environment))
+
+
+def test_a_pooled_connection_asks_for_nothing_that_needs_a_session(start):
+    alone = database_of(start, DATABASE_URL=PRIMARY)
+    pooled = database_of(start, DATABASE_URL=PRIMARY, DATABASE_POOLED="true")
+    assert "statement_timeout" in alone["OPTIONS"]["options"]
+    assert "options" not in pooled["OPTIONS"]
+    assert pooled["OPTIONS"]["prepare_threshold"] is None
+    assert pooled["DISABLE_SERVER_SIDE_CURSORS"] is True
+    assert "DISABLE_SERVER_SIDE_CURSORS" not in alone
+
+
+def test_sqlite_is_not_pooled(start):
+    assert_refused(start(SETTINGS, DATABASE_POOLED="true"), "DATABASE_POOLED")
+
+
+def test_a_replica_stands_beside_the_primary(start):
+    replica = database_of(start, "replica", DATABASE_URL=PRIMARY, DATABASE_REPLICA_URL=REPLICA)
+    assert (replica["HOST"], replica["ENGINE"]) == ("other", "core.replica")
+    assert value_of(start, "list(s.DATABASES)", DATABASE_URL=PRIMARY) == "['default']"
+
+
+@pytest.mark.parametrize("url", ["sqlite:////tmp/x.sqlite3", "banana", "postgres://host", "mysql://host/name"])
+def test_a_replica_is_a_postgresql(start, url):
+    assert_refused(start(SETTINGS, DATABASE_URL=PRIMARY, DATABASE_REPLICA_URL=url), "DATABASE_REPLICA_URL")
+
+
+def test_sqlite_has_no_replica(start):
+    assert_refused(start(SETTINGS, DATABASE_REPLICA_URL=REPLICA), "DATABASE_REPLICA_URL")

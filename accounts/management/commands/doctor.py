@@ -14,13 +14,14 @@ from django.db.migrations.executor import MigrationExecutor
 from accounts.keys import opened
 from accounts.models import SigningKey
 from accounts.services.heartbeat import failures, is_beating
-from core import redis
+from core import redis, replica
 from core.clock import database_now
 from mail.models import OutgoingMail
 from rbac.models import RoleGrant
 
 Finding = tuple[bool, str]
 SKEW_SECONDS = 5
+TIMEOUTS = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"]
 
 
 class Command(BaseCommand):
@@ -57,6 +58,31 @@ def database() -> Iterator[Finding]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     yield True, f"Database: {connection.vendor} answers."
+
+
+def timeouts() -> Iterator[Finding]:
+    """Behind PgBouncer they come with the role, where they are easily forgotten."""
+    if connection.vendor != "postgresql":
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT name FROM pg_settings WHERE setting = '0' AND name = ANY(%s)", [TIMEOUTS])
+        missing = ", ".join(sorted(name for (name,) in cursor.fetchall()))
+    yield (
+        not missing,
+        f"Timeouts: the database's role has no {missing}; see PgBouncer in docs/operations.md."
+        if missing
+        else "Timeouts: statements, locks and idle transactions have an end.",
+    )
+
+
+def followed() -> Iterator[Finding]:
+    if not replica.is_configured():
+        return
+    try:
+        replica.watch.look()
+        yield True, "Replica: answers and follows."
+    except (Error, replica.NotFollowing) as error:
+        yield False, f"Replica: does not follow ({type(error).__name__}); the primary answers everything."
 
 
 def migrations() -> Iterator[Finding]:
@@ -143,6 +169,8 @@ def administrators() -> Iterator[Finding]:
 CHECKS = (
     configuration,
     database,
+    timeouts,
+    followed,
     migrations,
     clock,
     redis_store,
