@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Runs a command beside a PostgreSQL and a Redis of its own: scripts/services.py COMMAND [ARGUMENT …]
+"""Runs a command beside a PostgreSQL and a Redis of its own: scripts/services.py [OPTION …] COMMAND [ARGUMENT …]
+
+  --replica    also a streaming replica, in DATABASE_REPLICA_URL
+  --pgbouncer  also a PgBouncer in transaction mode: it is DATABASE_URL then, and DATABASE_POOLED is true
 
 The command finds them in DATABASE_URL and REDIS_URL. They listen on free loopback ports, keep their data in a
 temporary folder without syncing it, and end with the command, also on SIGINT and SIGTERM. Exit code: the
@@ -19,6 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 ROLE = "muster"
 STARTING_SECONDS = 30
@@ -39,6 +43,10 @@ def postgresql_folder() -> Path | None:
 
 def redis_program() -> str | None:
     return shutil.which("redis-server") or shutil.which("valkey-server")
+
+
+def pgbouncer_program() -> str | None:
+    return shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin")
 
 
 def free_port() -> int:
@@ -87,19 +95,43 @@ def wait_for(answers: Callable[[], bool], server: subprocess.Popen[bytes], log: 
 
 @contextlib.contextmanager
 def postgresql(programs: Path, folder: Path, role: str = ROLE) -> Iterator[str]:
+    make_data(folder, programs / "initdb", "-U", role, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+    port = free_port()
+    with started(programs, folder, port):
+        where = ["-h", "127.0.0.1", "-p", str(port), "-U", role]
+        subprocess.run([programs / "createdb", *where, role], check=True, stdin=subprocess.DEVNULL)
+        yield f"postgres://{role}@127.0.0.1:{port}/{role}"
+
+
+@contextlib.contextmanager
+def replica(programs: Path, folder: Path, primary_url: str) -> Iterator[str]:
+    copy_primary(programs, folder, primary_url)
+    port = free_port()
+    with started(programs, folder, port):
+        yield f"postgres://{ROLE}@127.0.0.1:{port}/{ROLE}"
+
+
+def copy_primary(programs: Path, folder: Path, primary_url: str) -> None:
+    """The data of a server that will follow it by streaming replication."""
+    folder.mkdir()
+    make_data(folder, programs / "pg_basebackup", "-d", primary_url, "-R", "-X", "stream", "-c", "fast", "-N")
+
+
+def make_data(folder: Path, program: Path, *options: str) -> None:
+    """What `program -D folder/data` makes, owned by who may run PostgreSQL."""
     who = unprivileged()
     if who:
         os.chown(folder, who["user"], who["group"])
-    data, log, port = folder / "data", folder / "postgresql.log", free_port()
-    made = subprocess.run(
-        [programs / "initdb", "-D", data, "-U", role, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
-        capture_output=True,
-        check=False,
-        cwd=folder,
-        **who,
-    )
+    command: list[str | Path] = [program, "-D", folder / "data", *options]
+    made = subprocess.run(command, capture_output=True, check=False, cwd=folder, **who)
     if made.returncode:
-        sys.exit(f"services: initdb failed. {made.stderr.decode(errors='replace')[-1000:]}")
+        sys.exit(f"services: {program.name} failed. {made.stderr.decode(errors='replace')[-1000:]}")
+
+
+@contextlib.contextmanager
+def started(programs: Path, folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A PostgreSQL on the data that stand in the folder."""
+    log, who = folder / "postgresql.log", unprivileged()
     options = {
         "port": port,
         "listen_addresses": "127.0.0.1",
@@ -110,12 +142,38 @@ def postgresql(programs: Path, folder: Path, role: str = ROLE) -> Iterator[str]:
         "max_connections": 300,
     }
     arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-    with running([programs / "postgres", "-D", data, *arguments], log, signal.SIGINT, cwd=folder, **who) as server:
-        where = ["-h", "127.0.0.1", "-p", str(port), "-U", role]
-        ready: list[str | Path] = [programs / "pg_isready", "-q", *where]
+    command: list[str | Path] = [programs / "postgres", "-D", folder / "data", *arguments]
+    with running(command, log, signal.SIGINT, cwd=folder, **who) as server:
+        ready: list[str | Path] = [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port), "-U", ROLE]
         wait_for(lambda: subprocess.run(ready, check=False).returncode == 0, server, log)
-        subprocess.run([programs / "createdb", *where, role], check=True, stdin=subprocess.DEVNULL)
-        yield f"postgres://{role}@127.0.0.1:{port}/{role}"
+        yield server
+
+
+@contextlib.contextmanager
+def pgbouncer(programs: Path, program: str, folder: Path, database_url: str) -> Iterator[str]:
+    """In front of every database of that server. Timeouts come by role, since it takes none at the start."""
+    limits = ("statement_timeout = '5s'", "lock_timeout = '4s'", "idle_in_transaction_session_timeout = '15s'")
+    alter = [part for limit in limits for part in ("-c", f"ALTER ROLE {ROLE} SET {limit}")]
+    subprocess.run([programs / "psql", "-q", "-d", database_url, *alter], check=True, stdin=subprocess.DEVNULL)
+    behind, port, log = urlsplit(database_url).port, free_port(), folder / "pgbouncer.log"
+    (folder / "pgbouncer.users").write_text(f'"{ROLE}" ""\n')
+    (folder / "pgbouncer.ini").write_text(
+        f"[databases]\n* = host=127.0.0.1 port={behind}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n"
+        f"listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {folder}/pgbouncer.users\n"
+        "pool_mode = transaction\ndefault_pool_size = 20\nmax_client_conn = 1000\n"
+        "query_wait_timeout = 5\nserver_connect_timeout = 2\nserver_login_retry = 1\n"
+    )
+    with running([program, folder / "pgbouncer.ini"], log, signal.SIGINT, cwd=folder, **unprivileged()) as server:
+        wait_for(lambda: is_listening(port), server, log)
+        yield f"postgres://{ROLE}@127.0.0.1:{port}/{ROLE}"
+
+
+def is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -158,23 +216,41 @@ def stop_starting(number: int, frame: Any) -> None:
     sys.exit(128 + number)
 
 
-def main(command: list[str]) -> int:
+def main(arguments: list[str]) -> int:
+    command = arguments[:]
+    options = set()
+    while command and command[0] in ("--replica", "--pgbouncer"):
+        options.add(command.pop(0))
     if not command:
         print(__doc__)
         return 2
-    programs, redis_server = postgresql_folder(), redis_program()
-    missing = [] if programs else ["postgresql"]
-    missing += [] if redis_server else ["redis-server"]
-    if not programs or not redis_server:
-        names = " ".join(missing)
-        refuse(f"not installed: {names}. On Debian or Ubuntu, as root: apt install {names}")
+    needed = {"postgresql": postgresql_folder(), "redis-server": redis_program()}
+    if "--pgbouncer" in options:
+        needed["pgbouncer"] = pgbouncer_program()
+    if missing := " ".join(name for name, found in needed.items() if not found):
+        refuse(f"not installed: {missing}. On Debian or Ubuntu, as root: apt install {missing}")
     signal.signal(signal.SIGINT, stop_starting)
     signal.signal(signal.SIGTERM, stop_starting)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="muster-services-")))
-        database_url = stack.enter_context(postgresql(programs, folder))
-        redis_url = stack.enter_context(redis(redis_server, folder))
-        return run(command, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
+        return run(command, start(stack, folder, options))
+
+
+def start(stack: contextlib.ExitStack, folder: Path, options: set[str]) -> dict[str, str]:
+    """Where they are, by the names of the environment."""
+    programs, redis_server, pooler = postgresql_folder(), redis_program(), pgbouncer_program()
+    assert programs
+    assert redis_server
+    found = {"DATABASE_URL": stack.enter_context(postgresql(programs, folder))}
+    found["REDIS_URL"] = stack.enter_context(redis(redis_server, folder))
+    if "--replica" in options:
+        found["DATABASE_REPLICA_URL"] = stack.enter_context(
+            replica(programs, folder / "replica", found["DATABASE_URL"])
+        )
+    if "--pgbouncer" in options and pooler:
+        found["DATABASE_URL"] = stack.enter_context(pgbouncer(programs, pooler, folder, found["DATABASE_URL"]))
+        found["DATABASE_POOLED"] = "true"
+    return found
 
 
 if __name__ == "__main__":
