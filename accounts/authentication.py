@@ -9,6 +9,7 @@ from accounts.cookies import check_csrf, token_cookies
 from accounts.models import Session, User
 from accounts.services.sessions import live_session
 from core.errors import CHALLENGE, InvalidToken
+from core.language import speak
 
 
 class SessionTokenAuthentication(BaseAuthentication):
@@ -24,6 +25,7 @@ class SessionTokenAuthentication(BaseAuthentication):
             return None
         if session is None:
             raise InvalidToken
+        speak(session.user.language)
         if token is None:
             check_csrf(request)
         presence.touch(session.pk, session.now)

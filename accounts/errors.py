@@ -1,5 +1,7 @@
 """What can go wrong in the life of an account."""
 
+from django.utils.translation import gettext_lazy as _
+
 from core.errors import BadRequest, Conflict, Problem, TooManyRequests, field_error
 
 __all__ = [
@@ -19,57 +21,57 @@ __all__ = [
 class InvalidCredentials(Problem):
     status_code = 401
     code = "invalid_credentials"
-    title = "Wrong name or password"
-    default_detail = "No account fits this name and password."
+    title = _("Wrong name or password")
+    default_detail = _("No account fits this name and password.")
 
 
 class InvalidRefreshToken(Problem):
     status_code = 401
     code = "invalid_refresh_token"
-    title = "Invalid refresh token"
-    default_detail = "The refresh token is malformed, expired, used or revoked. Log in again."
+    title = _("Invalid refresh token")
+    default_detail = _("The refresh token is malformed, expired, used or revoked. Log in again.")
 
 
 class EmailNotVerified(Problem):
     status_code = 403
     code = "email_not_verified"
-    title = "Address not verified"
-    default_detail = "Prove the address first: POST /api/v1/auth/verify, or ask for the mail again."
+    title = _("Address not verified")
+    default_detail = _("Prove the address first: POST /api/v1/auth/verify, or ask for the mail again.")
 
 
 class InvalidCode(BadRequest):
     code = "invalid_code"
-    title = "Invalid code"
-    default_detail = "The code is wrong, used or expired. Ask for a new one."
+    title = _("Invalid code")
+    default_detail = _("The code is wrong, used or expired. Ask for a new one.")
 
 
 class InvalidLink(BadRequest):
     code = "invalid_link"
-    title = "Invalid link"
-    default_detail = "The link is wrong, used or expired. Ask for a new one."
+    title = _("Invalid link")
+    default_detail = _("The link is wrong, used or expired. Ask for a new one.")
 
 
 class TooManyAttempts(TooManyRequests):
     code = "too_many_attempts"
-    title = "Too many attempts"
-    default_detail = "Too many failed attempts. Wait for the time in the Retry-After header, or reset the password."
+    title = _("Too many attempts")
+    default_detail = _("Too many failed attempts. Wait for the time in the Retry-After header, or reset the password.")
 
 
 class AlreadyAccepted(Conflict):
     code = "already_accepted"
-    title = "Already accepted"
-    default_detail = "This account has a password; there is nothing to invite to."
+    title = _("Already accepted")
+    default_detail = _("This account has a password; there is nothing to invite to.")
 
 
 class AddressTaken(Conflict):
     code = "address_taken"
-    title = "Address taken"
-    default_detail = "Somebody else has proved this address meanwhile."
+    title = _("Address taken")
+    default_detail = _("Somebody else has proved this address meanwhile.")
 
 
 def taken(field: str) -> Problem:
-    return field_error(field, "taken", "Somebody else has this one.")
+    return field_error(field, "taken", _("Somebody else has this one."))
 
 
 def wrong_password(field: str) -> Problem:
-    return field_error(field, "wrong_password", "This is not your present password.")
+    return field_error(field, "wrong_password", _("This is not your present password."))

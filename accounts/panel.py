@@ -9,6 +9,7 @@ from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 
 from accounts.services import pages, passwords
 from core.actor import Actor
@@ -20,7 +21,7 @@ class PanelLogInForm(AdminAuthenticationForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["username"].label = "E-mail or username"
+        self.fields["username"].label = _("E-mail or username")
 
     def clean(self) -> dict[str, Any]:
         name, password = self.cleaned_data.get("username"), self.cleaned_data.get("password")
@@ -64,7 +65,7 @@ class PanelPasswordForm(AdminPasswordChangeForm):
 class PanelSite(AdminSite):
     login_form = PanelLogInForm
     site_header = site_title = settings.SITE_NAME
-    index_title = "Staff panel"
+    index_title = _("Staff panel")
 
     def has_permission(self, request: HttpRequest) -> bool:
         user = request.user

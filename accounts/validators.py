@@ -12,10 +12,12 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 username_validator = RegexValidator(
-    r"\A[A-Za-z0-9_.-]{3,30}\Z", "3 to 30 letters, digits, dots, dashes and underscores.", "invalid_username"
+    r"\A[A-Za-z0-9_.-]{3,30}\Z", _("3 to 30 letters, digits, dots, dashes and underscores."), "invalid_username"
 )
 _DIRECTION_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -24,7 +26,7 @@ def name_validator(value: str) -> None:
     """Any script; no control characters, line separators or overrides of the writing direction."""
     for character in value:
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or character in _DIRECTION_OVERRIDES:
-            raise ValidationError("Names hold no control characters.", "control_character")
+            raise ValidationError(_("Names hold no control characters."), "control_character")
 
 
 class MaximumLengthValidator:
@@ -34,10 +36,10 @@ class MaximumLengthValidator:
         if len(password) > settings.PASSWORD_MAX_LENGTH:
             raise ValidationError(self.get_help_text(), "password_too_long")
         if "\x00" in password:
-            raise ValidationError("A password holds no NUL.", "null_characters_not_allowed")
+            raise ValidationError(_("A password holds no NUL."), "null_characters_not_allowed")
 
     def get_help_text(self) -> str:
-        return f"At most {settings.PASSWORD_MAX_LENGTH} characters."
+        return gettext("At most %(length)d characters.") % {"length": settings.PASSWORD_MAX_LENGTH}
 
 
 @lru_cache(maxsize=1)
@@ -50,10 +52,10 @@ class DictionaryPasswordValidator:
 
     def validate(self, password: str, user: Any = None) -> None:
         if password.lower().strip() in _dictionary():
-            raise ValidationError("This password is too common.", "password_too_common")
+            raise ValidationError(_("This password is too common."), "password_too_common")
 
     def get_help_text(self) -> str:
-        return "Not one that many people use."
+        return gettext("Not one that many people use.")
 
 
 class OwnWordsValidator:
@@ -72,7 +74,7 @@ class OwnWordsValidator:
         return rest != password and (len(rest) < settings.PASSWORD_MIN_LENGTH or rest in _dictionary())
 
     def get_help_text(self) -> str:
-        return "Not made of your name, your address or the name of this site."
+        return gettext("Not made of your name, your address or the name of this site.")
 
 
 def own_words(user: Any) -> set[str]:

@@ -2,6 +2,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from audit.models import Event
 
@@ -12,7 +13,7 @@ class EventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not generic at 
 
     list_display = ["at", "action", "actor_id", "target_id", "ip", "request_id"]
     search_fields = ["=action", "=request_id"]
-    search_help_text = "An action (session.refused) or a request id, exactly"
+    search_help_text = _("An action (session.refused) or a request id, exactly")
     ordering = ["-at", "-id"]
     show_full_result_count = False
 

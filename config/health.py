@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.db import Error
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from accounts.services import heartbeat
@@ -29,13 +30,13 @@ def readyz(request: HttpRequest) -> HttpResponse:
     send no requests here.
     """
     if request.META.get(LEAVING):
-        return problem_response(request, ServiceUnavailable("This server is leaving; others answer."))
+        return problem_response(request, ServiceUnavailable(_("This server is leaving; others answer.")))
     detail = background()
     stores = {"database": detail is not None}
     if settings.REDIS_URL:
         stores["redis"] = redis.is_there()
     if away := [name for name, there in stores.items() if not there]:
-        return problem_response(request, ServiceUnavailable(f"Away: {', '.join(away)}."))
+        return problem_response(request, ServiceUnavailable(_("Away: %(stores)s.") % {"stores": ", ".join(away)}))
     followers = {"replica": replica.watch.state()} if replica.is_configured() else {}
     return JsonResponse({"status": "ok", **dict.fromkeys(stores, "ok"), **followers, **(detail or {})})
 

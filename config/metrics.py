@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -28,7 +29,7 @@ COUNTED_AT_MOST = 10_000  # rows: a scrape must cost little however large a tabl
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     if not is_allowed(client_address(request)):
-        return problem_response(request, PermissionDenied("Only the networks in METRICS_ALLOW may ask."))
+        return problem_response(request, PermissionDenied(_("Only the networks in METRICS_ALLOW may ask.")))
     return HttpResponse(counted() + stored(), content_type=CONTENT_TYPE_LATEST)
 
 

@@ -177,6 +177,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "core.language.LanguageMiddleware",
     "core.middleware.OutcomeMiddleware",
     "core.middleware.SecurityHeadersMiddleware",
     "core.middleware.BoundsMiddleware",
@@ -456,6 +457,7 @@ WHITENOISE_AUTOREFRESH = WHITENOISE_USE_FINDERS  # looks a file up when asked fo
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("ru", "Русский")]
+LOCALE_PATHS = [BASE_DIR / "config" / "locale"]  # the apps have their own
 TIME_ZONE = "UTC"
 USE_TZ = True
 

@@ -7,12 +7,14 @@ from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import translation
 from django.views.decorators.http import require_safe
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView, SpectacularRedocView, SpectacularSwaggerSplitView
 from rest_framework.request import Request
 
 from core.errors import BadRequest, CsrfFailed, NotFound, PermissionDenied, Problem, problem_response
+from core.language import ENGLISH
 
 
 @require_safe
@@ -32,9 +34,10 @@ class SchemaView(SpectacularAPIView):
 
 @lru_cache
 def _document(media_type: str) -> str | bytes:
-    made = SpectacularAPIView.generator_class().get_schema(public=True)
     renderer = next(known for known in SpectacularAPIView.renderer_classes if known.media_type == media_type)
-    return renderer().render(made, None, {})
+    with translation.override(ENGLISH):  # whoever asks first
+        made = SpectacularAPIView.generator_class().get_schema(public=True)
+        return renderer().render(made, None, {})
 
 
 @extend_schema(exclude=True)

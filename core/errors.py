@@ -17,41 +17,48 @@ from django.core.exceptions import (
 )
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, JsonResponse
+from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
 
 from core import telemetry
+from core.language import Words, in_words
 from core.outcome import log
 
 CONTENT_TYPE = "application/problem+json"
 CHALLENGE = 'Bearer realm="muster"'
 
-FieldError = dict[str, str]
+FieldError = dict[str, Any]  # field, code and the words of `detail`
 
 
 class Problem(exceptions.APIException):
-    """One thing that can go wrong. `code` never changes; `title` and `detail` are for people."""
+    """One thing that can go wrong. `code` never changes; `title` and `detail` are for people, in their language."""
 
     status_code = 500
     code = "internal_error"
-    title = "Something went wrong"
-    default_detail = "This is our fault. Tell the operators the request_id."
+    title = _("Something went wrong")
+    default_detail = _("This is our fault. Tell the operators the request_id.")
 
     def __init__(
         self,
-        detail: str | None = None,
+        detail: Words | None = None,
         *,
         required: str | None = None,
         errors: list[FieldError] | None = None,
         retry_after: int | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        self.detail: str = str(detail or self.default_detail)  # type: ignore[assignment]
+        self.words: Words = detail or self.default_detail
         self.required = required
-        self.errors = errors
+        self.errors = errors and [{**entry, "detail": str(entry["detail"])} for entry in errors]
         self.retry_after = retry_after
         self.headers = {**self.own_headers(), **(headers or {})}
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, retry_after))
+
+    @property
+    def detail(self) -> str:  # type: ignore[override]
+        """In the language that is spoken when one asks."""
+        return str(self.words)
 
     def own_headers(self) -> dict[str, str]:
         if self.status_code == 401:
@@ -77,36 +84,36 @@ class Problem(exceptions.APIException):
 class InvalidInput(Problem):
     status_code = 400
     code = "validation_error"
-    title = "Invalid input"
-    default_detail = "Some fields need another value; see `errors`."
+    title = _("Invalid input")
+    default_detail = _("Some fields need another value; see `errors`.")
 
 
 class MalformedBody(Problem):
     status_code = 400
     code = "malformed_body"
-    title = "Unreadable body"
-    default_detail = "The body is not valid JSON in UTF-8."
+    title = _("Unreadable body")
+    default_detail = _("The body is not valid JSON in UTF-8.")
 
 
 class BadRequest(Problem):
     status_code = 400
     code = "bad_request"
-    title = "Bad request"
-    default_detail = "The request cannot be understood."
+    title = _("Bad request")
+    default_detail = _("The request cannot be understood.")
 
 
 class UnknownHost(Problem):
     status_code = 400
     code = "unknown_host"
-    title = "Unknown host"
-    default_detail = "This server does not answer to that Host. Operators: see ALLOWED_HOSTS."
+    title = _("Unknown host")
+    default_detail = _("This server does not answer to that Host. Operators: see ALLOWED_HOSTS.")
 
 
 class NotAuthenticated(Problem):
     status_code = 401
     code = "not_authenticated"
-    title = "Not signed in"
-    default_detail = "Send `Authorization: Bearer <access token>`."
+    title = _("Not signed in")
+    default_detail = _("Send `Authorization: Bearer <access token>`.")
 
 
 class InvalidToken(Problem):
@@ -114,8 +121,8 @@ class InvalidToken(Problem):
 
     status_code = 401
     code = "invalid_token"
-    title = "Invalid token"
-    default_detail = "The access token is malformed, expired or revoked. Refresh it or log in again."
+    title = _("Invalid token")
+    default_detail = _("The access token is malformed, expired or revoked. Refresh it or log in again.")
 
     def own_headers(self) -> dict[str, str]:
         return {
@@ -127,15 +134,15 @@ class InvalidToken(Problem):
 class PermissionDenied(Problem):
     status_code = 403
     code = "permission_denied"
-    title = "Not allowed"
-    default_detail = "Your roles do not give the permission that this needs."
+    title = _("Not allowed")
+    default_detail = _("Your roles do not give the permission that this needs.")
 
 
 class CsrfFailed(Problem):
     status_code = 403
     code = "csrf_failed"
-    title = "Request not confirmed"
-    default_detail = (
+    title = _("Request not confirmed")
+    default_detail = _(
         "The CSRF token is missing or too old, or the request came from another site. "
         "Load the page again, or GET /api/v1/auth/csrf, and repeat."
     )
@@ -144,109 +151,109 @@ class CsrfFailed(Problem):
 class PrivilegeEscalation(Problem):
     status_code = 403
     code = "privilege_escalation"
-    title = "Beyond your own permissions"
-    default_detail = "Nobody gives, takes or touches what is above their own permissions."
+    title = _("Beyond your own permissions")
+    default_detail = _("Nobody gives, takes or touches what is above their own permissions.")
 
 
 class NotFound(Problem):
     status_code = 404
     code = "not_found"
-    title = "Not found"
-    default_detail = "There is nothing at this address."
+    title = _("Not found")
+    default_detail = _("There is nothing at this address.")
 
 
 class MethodNotAllowed(Problem):
     status_code = 405
     code = "method_not_allowed"
-    title = "Method not allowed"
-    default_detail = "This address does not take that method; see the Allow header."
+    title = _("Method not allowed")
+    default_detail = _("This address does not take that method; see the Allow header.")
 
 
 class NotAcceptable(Problem):
     status_code = 406
     code = "not_acceptable"
-    title = "Not acceptable"
-    default_detail = "Answers are application/json; let your Accept header allow that."
+    title = _("Not acceptable")
+    default_detail = _("Answers are application/json; let your Accept header allow that.")
 
 
 class Conflict(Problem):
     status_code = 409
     code = "conflict"
-    title = "Conflict"
-    default_detail = "The present state does not allow that."
+    title = _("Conflict")
+    default_detail = _("The present state does not allow that.")
 
 
 class OwnAccount(Conflict):
     code = "own_account"
-    title = "Your own account"
-    default_detail = "Administrators do not deactivate themselves. Close your account at /api/v1/users/me."
+    title = _("Your own account")
+    default_detail = _("Administrators do not deactivate themselves. Close your account at /api/v1/users/me.")
 
 
 class LastAdministrator(Conflict):
     code = "last_administrator"
-    title = "Last administrator"
-    default_detail = "Nobody would be left who can assign roles. Make somebody else an administrator first."
+    title = _("Last administrator")
+    default_detail = _("Nobody would be left who can assign roles. Make somebody else an administrator first.")
 
 
 class SystemRole(Conflict):
     code = "system_role"
-    title = "System role"
-    default_detail = "This role belongs to the system: `admin` never changes, of `user` only the permissions do."
+    title = _("System role")
+    default_detail = _("This role belongs to the system: `admin` never changes, of `user` only the permissions do.")
 
 
 class LengthRequired(Problem):
     status_code = 411
     code = "length_required"
-    title = "Length required"
-    default_detail = "This server reads no chunked bodies; send Content-Length."
+    title = _("Length required")
+    default_detail = _("This server reads no chunked bodies; send Content-Length.")
 
 
 class PreconditionFailed(Problem):
     status_code = 412
     code = "precondition_failed"
-    title = "Changed meanwhile"
-    default_detail = "The If-Match header does not fit the present ETag. Read again and repeat the change."
+    title = _("Changed meanwhile")
+    default_detail = _("The If-Match header does not fit the present ETag. Read again and repeat the change.")
 
 
 class BodyTooLarge(Problem):
     status_code = 413
     code = "body_too_large"
-    title = "Body too large"
-    default_detail = "A body holds at most 1 MiB."
+    title = _("Body too large")
+    default_detail = _("A body holds at most 1 MiB.")
 
 
 class UnsupportedMediaType(Problem):
     status_code = 415
     code = "unsupported_media_type"
-    title = "Unsupported media type"
-    default_detail = "The API documents name the media type of this body: application/json, nearly always."
+    title = _("Unsupported media type")
+    default_detail = _("The API documents name the media type of this body: application/json, nearly always.")
 
 
 class TooManyRequests(Problem):
     status_code = 429
     code = "too_many_requests"
-    title = "Too many requests"
-    default_detail = "Wait for the time in the Retry-After header."
+    title = _("Too many requests")
+    default_detail = _("Wait for the time in the Retry-After header.")
 
 
 class HeadersTooLarge(Problem):
     status_code = 431
     code = "headers_too_large"
-    title = "Headers too large"
-    default_detail = "The headers hold more than 32 KiB."
+    title = _("Headers too large")
+    default_detail = _("The headers hold more than 32 KiB.")
 
 
 class ServiceUnavailable(Problem):
     status_code = 503
     code = "service_unavailable"
-    title = "Temporarily unavailable"
-    default_detail = "A store that this needs is away or busy. Repeat the request after Retry-After seconds."
+    title = _("Temporarily unavailable")
+    default_detail = _("A store that this needs is away or busy. Repeat the request after Retry-After seconds.")
 
-    def __init__(self, detail: str | None = None, *, retry_after: int = 2, **rest: Any) -> None:
+    def __init__(self, detail: Words | None = None, *, retry_after: int = 2, **rest: Any) -> None:
         super().__init__(detail, retry_after=retry_after, **rest)
 
 
-def field_error(field: str, code: str, detail: str) -> InvalidInput:
+def field_error(field: str, code: str, detail: Words) -> InvalidInput:
     return InvalidInput(errors=[{"field": field, "code": code, "detail": detail}])
 
 
@@ -260,13 +267,16 @@ def problem_response(request: Any, problem: Problem) -> JsonResponse:
     """One answer for all: views, middleware, the URL resolver, Django's own errors. In ASCII, since a detail may
     quote a value that UTF-8 cannot hold."""
     note(request, problem)
-    return JsonResponse(
-        problem.body(getattr(request, "request_id", "")),
-        status=problem.status_code,
-        headers=problem.headers,
-        content_type=CONTENT_TYPE,
-        json_dumps_params={"separators": (",", ":")},
+    response: JsonResponse = in_words(
+        JsonResponse(
+            problem.body(getattr(request, "request_id", "")),
+            status=problem.status_code,
+            headers=problem.headers,
+            content_type=CONTENT_TYPE,
+            json_dumps_params={"separators": (",", ":")},
+        )
     )
+    return response
 
 
 def note(request: Any, problem: Problem) -> None:

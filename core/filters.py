@@ -5,6 +5,7 @@ from typing import Any
 
 import django_filters
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 from django_filters.fields import IsoDateTimeField
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.utils import extend_schema_field
@@ -35,7 +36,7 @@ class StrictFilterBackend(DjangoFilterBackend):
         for name, found in (filterset.filters if filterset else {}).items():
             is_any_text = isinstance(found, django_filters.CharFilter) and not found.extra.get("validators")
             if request.query_params.get(name) == "" and not is_any_text:
-                raise field_error(name, "invalid", "Give this a value, or leave it out.")
+                raise field_error(name, "invalid", _("Give this a value, or leave it out."))
         return filterset
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 from rest_framework.pagination import BasePagination
 from rest_framework.response import Response
 
@@ -108,7 +109,7 @@ def asked_ordering(request: Any, view: Any) -> tuple[str, ...]:
         return tuple(view.ordering)
     fields = getattr(view, "orderings", {}).get(name.removeprefix("-"))
     if fields is None:
-        raise field_error("ordering", "invalid_choice", "Not an ordering of this list.")
+        raise field_error("ordering", "invalid_choice", _("Not an ordering of this list."))
     return tuple(f"-{field}" for field in fields) if name.startswith("-") else tuple(fields)
 
 
@@ -116,14 +117,14 @@ def asked_size(request: Any) -> int:
     raw = request.query_params.get("page_size", str(DEFAULT_SIZE))
     digits = raw.lstrip("0")
     if not (raw.isascii() and raw.isdecimal() and digits):
-        raise field_error("page_size", "invalid", "A whole number from 1 on.")
+        raise field_error("page_size", "invalid", _("A whole number from 1 on."))
     return MAX_SIZE if len(digits) > 6 else min(int(digits), MAX_SIZE)
 
 
 def asked_count(request: Any) -> bool:
     value = request.query_params.get("count")
     if value not in (None, "exact"):
-        raise field_error("count", "invalid_choice", "Only `exact` is known.")
+        raise field_error("count", "invalid_choice", _("Only `exact` is known."))
     return value is not None
 
 
@@ -163,9 +164,9 @@ def write_cursor(backwards: bool, values: list[Any], name: str) -> str:
 
 def read_cursor(cursor: str, name: str) -> tuple[bool, list[Any]]:
     """Sealed, so whoever edits one, or uses it with another list or ordering, gets 400 and never an odd query."""
-    payload, _, seal = cursor.partition(".")
+    payload, _dot, seal = cursor.partition(".")
     if seal != _seal(payload, name):
-        raise field_error("cursor", "invalid", "Not a cursor of this list. Start again without it.")
+        raise field_error("cursor", "invalid", _("Not a cursor of this list. Start again without it."))
     backwards, tagged = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return bool(backwards), [_READ[kind](value) for kind, value in tagged]
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import IO, Any, NoReturn
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework.parsers import BaseParser, FormParser
 
 from core.errors import InvalidInput, MalformedBody
@@ -22,13 +23,13 @@ class StrictJSONParser(BaseParser):
     ) -> Any:
         charset = _charset(media_type)
         if charset not in ("", "utf-8", "utf8"):
-            raise MalformedBody(f"The body must be UTF-8, not {charset[:20]!r}.")
+            raise MalformedBody(_("The body must be UTF-8, not %(charset)s.") % {"charset": repr(charset[:20])})
         try:
             data = json.loads(stream.read().decode("utf-8"), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise MalformedBody from error
         if not isinstance(data, dict):
-            detail = "The body must be a JSON object."
+            detail = _("The body must be a JSON object.")
             raise InvalidInput(detail, errors=[{"field": "body", "code": "not_an_object", "detail": detail}])
         return data
 

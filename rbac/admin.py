@@ -2,6 +2,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from rbac.models import Permission, Role, RoleGrant
 
@@ -36,7 +37,7 @@ class RoleAdmin(ReadOnlyAdmin):
     search_fields = ["name", "description"]
     fields = ["name", "description", "held", "created_at", "updated_at"]
 
-    @admin.display(description="Permissions")
+    @admin.display(description=_("Permissions"))
     def held(self, role: Role) -> str:
         return ", ".join(role.permission_names())
 

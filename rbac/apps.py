@@ -2,6 +2,9 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy as _
+
+from core.names import translate_names
 
 
 def _sync(apps: Any = apps, using: str = "default", **kwargs: Any) -> None:
@@ -16,7 +19,8 @@ def _sync(apps: Any = apps, using: str = "default", **kwargs: Any) -> None:
 
 class RbacConfig(AppConfig):
     name = "rbac"
-    verbose_name = "Roles and permissions"
+    verbose_name = _("Roles and permissions")
 
     def ready(self) -> None:
         post_migrate.connect(_sync, sender=self, dispatch_uid="rbac.sync_permissions")
+        translate_names(self)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from accounts.challenges import Proof
@@ -32,16 +33,15 @@ class ProofSerializer(serializers.Serializer[Any]):
     """`email` and `code`, or `token`."""
 
     email = TextField(required=False, max_length=254)
-    code = serializers.RegexField(r"\A[0-9]{6}\Z", required=False, error_messages={"invalid": "Six digits."})
+    code = serializers.RegexField(r"\A[0-9]{6}\Z", required=False, error_messages={"invalid": _("Six digits.")})
     token = TextField(required=False, max_length=200)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs.get("token"):
             missing = [name for name in self.needed() if not attrs.get(name)]
             if missing:
-                raise serializers.ValidationError(
-                    {name: [serializers.ErrorDetail("Needed unless there is a token.", "required")] for name in missing}
-                )
+                needed = serializers.ErrorDetail(str(_("Needed unless there is a token.")), "required")
+                raise serializers.ValidationError({name: [needed] for name in missing})
         return attrs
 
     def needed(self) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ class LogInSerializer(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not attrs.get("email") and not attrs.get("username"):
-            raise serializers.ValidationError({"email": ["Needed unless there is a username."]}, "required")
+            raise serializers.ValidationError({"email": [_("Needed unless there is a username.")]}, "required")
         return attrs
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -26,7 +27,7 @@ class AddressField(serializers.CharField):
         try:
             return parse_address(super().to_internal_value(data))
         except ValueError as error:
-            raise serializers.ValidationError("Not an e-mail address.", "invalid_email") from error
+            raise serializers.ValidationError(_("Not an e-mail address."), "invalid_email") from error
 
     def to_representation(self, value: Any) -> str:
         return value.email if isinstance(value, Address) else str(value)

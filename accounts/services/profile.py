@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from accounts import challenges, limits
 from accounts.addresses import Address
@@ -69,7 +70,7 @@ def ask_email_change(actor: Actor, address: Address, password: str) -> None:
     limits.allow_mail_request(actor.ip)
     check_current(actor, password, "password")
     if address.key == user.email_key:
-        raise field_error("new_email", "unchanged", "This is your address already.")
+        raise field_error("new_email", "unchanged", _("This is your address already."))
     may_mail = limits.allows_mail(address.key)
     with transaction.atomic():
         locked = lock(user)

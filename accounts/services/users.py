@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from accounts import challenges
 from accounts.addresses import Address
@@ -199,5 +200,5 @@ def existing(key: str) -> User:
         with suppress(ValueError):
             user = User.objects.filter(pk=UUID(key)).first()
     if user is None:
-        raise field_error("user", "unknown", f"Nobody has the address, username or id {key!r}.")
+        raise field_error("user", "unknown", _("Nobody has the address, username or id %(key)s.") % {"key": repr(key)})
     return user

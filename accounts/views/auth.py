@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.middleware.csrf import get_token
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,6 +21,7 @@ from accounts.tokens import TokenPair
 from core.access import Public, SignedIn
 from core.actor import Actor
 from core.errors import CsrfFailed, InvalidToken, NotAuthenticated, Problem, TooManyRequests, field_error
+from core.language import Words, in_words, spoken
 from core.openapi import AnyOf, problems
 
 LOGGED_IN = AnyOf("LoggedIn", bodies.SignedInSerializer, bodies.SignedInByCookieSerializer)
@@ -41,6 +43,7 @@ class SignUpView(PublicView):
     def post(self, request: Request) -> Response:
         data = valid(bodies.SignUpSerializer, request)
         address, password = data.pop("email"), data.pop("password")
+        data.setdefault("language", spoken())
         registration.sign_up(Actor.of(request), address, password, data)
         return Response(waiting(address.email), 202)
 
@@ -103,7 +106,7 @@ class RefreshView(PublicView):
             return Response(given(sessions.refresh(Actor.of(request), token), None))
         kept = cookies.get("refresh") if cookies else None
         if kept is None:
-            raise field_error("refresh", "required", "Send the refresh token, or the cookie that holds it.")
+            raise field_error("refresh", "required", _("Send the refresh token, or the cookie that holds it."))
         check_csrf(request)
         return Response(given(sessions.refresh(Actor.of(request), kept), cookies))
 
@@ -164,7 +167,7 @@ class ForgotView(PublicView):
     @extend_schema(request=bodies.AddressSerializer, responses={202: bodies.ToldSerializer})
     def post(self, request: Request) -> Response:
         passwords.forgot(Actor.of(request), valid(bodies.AddressSerializer, request)["email"].email)
-        return Response({"detail": "If the address has an account, a mail is on its way."}, 202)
+        return told(_("If the address has an account, a mail is on its way."))
 
 
 @problems(errors.InvalidCode, errors.InvalidLink)
@@ -187,6 +190,11 @@ def checked(serializer: Any, request: Any) -> Any:
 
 def valid(serializer: Any, request: Any) -> dict[str, Any]:
     return dict(checked(serializer, request).validated_data)
+
+
+def told(words: Words) -> Response:
+    response: Response = in_words(Response({"detail": words}, 202))
+    return response
 
 
 def waiting(email: str) -> dict[str, Any]:

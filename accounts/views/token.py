@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.http import QueryDict
+from django.utils import translation
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -19,6 +20,7 @@ from accounts.tokens import TokenPair
 from accounts.views.auth import PublicView
 from core.actor import Actor
 from core.errors import Problem, note
+from core.language import ENGLISH, Words
 from core.parsers import TokenFormParser
 
 REFUSALS = (InvalidCredentials, EmailNotVerified, InvalidRefreshToken, TooManyAttempts)
@@ -84,7 +86,13 @@ def as_token_error(request: Any, refusal: Problem) -> TokenError:
     note(request, refusal)
     waits = isinstance(refusal, TooManyAttempts)
     headers = {"Retry-After": refusal.headers["Retry-After"]} if waits else {}
-    return TokenError("invalid_grant", refusal.detail, refusal.status_code if waits else 400, headers)
+    return TokenError("invalid_grant", in_english(refusal.words), refusal.status_code if waits else 400, headers)
+
+
+def in_english(words: Words) -> str:
+    """RFC 6749 §5.2 wants ASCII."""
+    with translation.override(ENGLISH):
+        return str(words)
 
 
 def response_data(pair: TokenPair) -> dict[str, Any]:

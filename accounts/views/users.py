@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import Http404
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
@@ -25,7 +26,7 @@ from accounts.serializers.users import (
     attach_roles,
 )
 from accounts.services import profile, users
-from accounts.views.auth import valid
+from accounts.views.auth import told, valid
 from accounts.views.myself import answer, devices, if_match
 from core.access import Requires, SignedIn, require
 from core.actor import Actor
@@ -136,7 +137,7 @@ class UserViewSet(ListModelMixin, GenericViewSet[User]):
     def invitation(self, request: Request, pk: UUID) -> Response:
         """The invitation again."""
         users.invite(Actor.of(request), self.user())
-        return Response({"detail": "The invitation is on its way."}, 202)
+        return told(_("The invitation is on its way."))
 
     @extend_schema(responses=DevicesSerializer)
     @action(["get"], detail=True, pagination_class=None, filterset_class=None)

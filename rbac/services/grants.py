@@ -2,6 +2,7 @@ from datetime import datetime
 
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from audit.services import record
 from core.actor import Actor
@@ -25,7 +26,7 @@ def grant(
     """
     with keeps_an_administrator(), gains_nothing(actor):
         if expires_at is not None and expires_at <= database_now():
-            raise field_error("expires_at", "past", "This must lie in the future.")
+            raise field_error("expires_at", "past", _("This must lie in the future."))
         lock(user)
         lock(role)
         outranks(actor, user)

@@ -1,5 +1,7 @@
 from collections.abc import Sequence
 
+from django.utils.translation import gettext_lazy as _
+
 from audit.services import record
 from core.actor import Actor
 from core.errors import InvalidInput, SystemRole
@@ -105,7 +107,7 @@ def _existing(names: Sequence[str]) -> list[Permission]:
     """The permissions of these names; InvalidInput names each that does not exist by its place."""
     found = Permission.objects.named(names)
     unknown = [
-        {"field": f"permissions.{place}", "code": "unknown", "detail": "There is no such permission."}
+        {"field": f"permissions.{place}", "code": "unknown", "detail": _("There is no such permission.")}
         for place, name in enumerate(names)
         if name not in found
     ]

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_lazy as _
 
 from core.errors import InvalidInput
 
@@ -13,5 +14,5 @@ def taken(*fields: str) -> Iterator[None]:
         with transaction.atomic():
             yield
     except IntegrityError:
-        detail = "This is taken."
+        detail = _("This is taken.")
         raise InvalidInput(errors=[{"field": field, "code": "taken", "detail": detail} for field in fields]) from None

@@ -6,6 +6,7 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import viewsets
 from rest_framework.permissions import BasePermission
@@ -86,4 +87,4 @@ def role_called(id_or_name: str) -> Role:
     found = Role.objects.filter(pk=id_or_name) if is_id else Role.objects.named(id_or_name)
     if role := found.first():
         return role
-    raise field_error("role", "unknown", "There is no such role.")
+    raise field_error("role", "unknown", _("There is no such role."))
