@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from django.contrib.auth import hashers as django_hashers
+from django.utils.translation import gettext_lazy as _
 
 from accounts import hashers
 from core import metrics
@@ -35,7 +36,9 @@ def lane() -> Iterator[None]:
     metrics.PASSWORD_WAIT.observe(time.perf_counter() - started)
     if not got:
         metrics.PASSWORD_REFUSALS.inc()
-        raise ServiceUnavailable("Too many passwords are being checked. Repeat the request after Retry-After seconds.")
+        raise ServiceUnavailable(
+            _("Too many passwords are being checked. Repeat the request after Retry-After seconds.")
+        )
     _mine.has_place = True
     try:
         with metrics.PASSWORDS.labels("running").track_inprogress():
