@@ -12,14 +12,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 8080
-MUSTER = urlsplit(sys.argv[2] if len(sys.argv) > 2 else "http://127.0.0.1:8000").netloc
 OWN = ("/", "/index.html", "/app.js")
 # Of one connection and not of the message (RFC 9110 §7.6.1); the body arrives whole, so its framing is ours.
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade", "server", "date", "content-length"}
 
 
 class Handler(SimpleHTTPRequestHandler):
+    muster = "127.0.0.1:8000"
+
     def __init__(self, *args: object) -> None:
         super().__init__(*args, directory=str(Path(__file__).parent))  # type: ignore[arg-type]
 
@@ -32,7 +32,7 @@ class Handler(SimpleHTTPRequestHandler):
     def forward(self) -> None:
         """The request as it is, `Host` and `Origin` too, since PUBLIC_URL is this address."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        muster = http.client.HTTPConnection(MUSTER, timeout=30)
+        muster = http.client.HTTPConnection(self.muster, timeout=30)
         muster.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
         for name, value in self.headers.items():
             if name.lower() not in HOP_BY_HOP - {"content-length"}:
@@ -53,5 +53,8 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    print(f"http://127.0.0.1:{PORT}", flush=True)
-    ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8080
+    if len(sys.argv) > 2:
+        Handler.muster = urlsplit(sys.argv[2]).netloc
+    print(f"http://127.0.0.1:{port}", flush=True)
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
