@@ -12,7 +12,9 @@ from django.conf import settings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
+from accounts.tests.factories import UserFactory, signed_in
 from config.background import note_failure
+from rbac.tests.factories import GrantFactory, RoleFactory
 
 ROOT = Path(settings.BASE_DIR)
 FOLDER = ROOT / "deploy" / "monitoring"
@@ -41,6 +43,8 @@ def exposed(db: None) -> dict[str, set[str]]:
     note_failure("mail.tasks.sweep_mail")
     client = Client(HTTP_HOST="127.0.0.1", REMOTE_ADDR="127.0.0.1")
     client.get("/api/v1/users/me")
+    reader = signed_in(GrantFactory(user=UserFactory(), role=RoleFactory(permissions=["role:read"])).user).pair.access
+    assert client.get("/api/v1/roles", headers={"Authorization": f"Bearer {reader}"}).status_code == 200
     found: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(client.get("/metrics").content.decode()):
         for sample in family.samples:
