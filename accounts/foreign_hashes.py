@@ -17,6 +17,7 @@ import bcrypt
 from django.contrib.auth.hashers import BasePasswordHasher, BCryptPasswordHasher, identify_hasher
 from django.utils.crypto import constant_time_compare
 
+MOST_CHARACTERS = 255  # of the column
 MOST_ROUNDS = 5_000_000
 MOST_BCRYPT_COST = 15
 MOST_MEMORY = 128 * 1024 * 1024  # bytes
@@ -82,13 +83,17 @@ class ForeignScryptHasher(ForeignHasher):
 
 def taken_over(hash_of_others: str) -> str:
     """What to store for it. Raises Unknown."""
-    text = hash_of_others.strip()
+    stored = _recognised(hash_of_others.strip())
+    if len(stored) > MOST_CHARACTERS:
+        raise Unknown("It is longer than any that we can keep.")
+    return stored
+
+
+def _recognised(text: str) -> str:
     for form, take in _FORMS:
         if found := re.fullmatch(form, text):
             return take(**found.groupdict())
-    if text.startswith("{"):
-        return _keycloak(text)
-    return _django(text)
+    return _keycloak(text) if text.startswith("{") else _django(text)
 
 
 def _bcrypt(text: str, cost: str) -> str:

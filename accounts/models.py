@@ -56,6 +56,7 @@ class User(AbstractBaseUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField(max_length=254, help_text="As typed; mail goes here and nowhere else.")
     email_key = models.CharField(max_length=254, unique=True, help_text="The canonical form, which is unique.")
+    password = models.CharField(max_length=255)  # the hashes of other systems can be long
     username = models.CharField(max_length=30, null=True, blank=True)  # noqa: DJ001 - null: many have none
     first_name = models.CharField(max_length=150, blank=True)
     middle_name = models.CharField(max_length=150, blank=True)

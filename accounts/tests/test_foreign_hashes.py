@@ -109,6 +109,7 @@ BROKEN = {
     "a credential of another kind": keycloak("argon2", "sha512"),
     "a credential without base64": keycloak().replace("salt", "tlas"),
     "an odd number of digits": werkzeug_pbkdf2()[:-1],
+    "a salt without end": argon2().replace("p=1$", "p=1$" + "A" * 200),
     "an empty hash": "pbkdf2:sha256:1000$salt$",
 }
 
