@@ -63,6 +63,7 @@ class TokenCookies:
     def forget(self, *kinds: Kind) -> None:
         """Have the answer delete those of `kinds` that the request brought."""
         for kind in kinds or self.KINDS:
+            self.changes.pop(kind, None)
             if self.get(kind) is not None:
                 self.changes[kind] = ("", 0)
 
@@ -107,7 +108,7 @@ class CookiesMiddleware:
         return response
 
 
-class CsrfCheck(CsrfViewMiddleware):
+class OriginCheck(CsrfViewMiddleware):
     """Django's check (OWASP ASVS 3.5.1), where same origin means PUBLIC_URL, whatever a proxy makes of the scheme."""
 
     def _origin_verified(self, request: Any) -> bool:
@@ -115,6 +116,10 @@ class CsrfCheck(CsrfViewMiddleware):
 
     def _check_referer(self, request: Any) -> None:
         """Without an Origin the token decides, as over plain HTTP."""
+
+
+class CsrfCheck(OriginCheck):
+    """For the API: the token comes in a header, and a refusal is raised."""
 
     def _check_token(self, request: Any) -> None:
         """By the header alone: Django would look for a form first, and so take the body from its parser."""

@@ -6,16 +6,17 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.functional import SimpleLazyObject
 
+from accounts.cookies import OriginCheck
 from accounts.services.pages import session_of
+from core.language import speak
 
 LANDING = ("/account/verify", "/account/reset")
 
 
 def is_page(request: Any) -> bool:
-    return str(request.path).startswith(("/account/", "/admin"))
+    return request.path == "/account" or str(request.path).startswith(("/account/", "/admin"))
 
 
 class PagesOnly:
@@ -35,12 +36,12 @@ class PageMessageMiddleware(PagesOnly, MessageMiddleware):
     pass
 
 
-class PageCsrfMiddleware(PagesOnly, CsrfViewMiddleware):
+class PageCsrfMiddleware(PagesOnly, OriginCheck):
     def _origin_verified(self, request: Any) -> bool:
         """A page that sends no referrer makes browsers say `Origin: null` (Fetch §3.2). The form's token decides then,
         on the pages behind the links of mails, and only there."""
         is_hidden = request.META.get("HTTP_ORIGIN") == "null" and request.path in LANDING
-        return is_hidden or bool(super()._origin_verified(request))  # type: ignore[misc]
+        return is_hidden or super()._origin_verified(request)
 
     def process_view(self, request: Any, *args: Any) -> Any:
         return super().process_view(request, *args) if is_page(request) else None
@@ -52,6 +53,9 @@ class PageAuthenticationMiddleware(PagesOnly, AuthenticationMiddleware):
     def process_request(self, request: Any) -> None:
         def find() -> Any:
             request.session_row = session_of(request)
-            return request.session_row.user if request.session_row else AnonymousUser()
+            if request.session_row is None:
+                return AnonymousUser()
+            speak(request.session_row.user.language)
+            return request.session_row.user
 
         request.user = SimpleLazyObject(find)

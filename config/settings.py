@@ -183,6 +183,7 @@ MIDDLEWARE = [
     "core.middleware.BoundsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "accounts.pages.middleware.PagesMiddleware",
     "accounts.cookies.CookiesMiddleware",
     "accounts.middleware.PageSessionMiddleware",
     "accounts.middleware.PageCsrfMiddleware",
@@ -373,7 +374,8 @@ HASHING_PATHS = frozenset(
     [
         *(f"/api/v1/auth/{name}" for name in ("signup", "verify", "login", "token", "password/reset")),
         *(f"/api/v1/users{name}" for name in ("", "/me", "/me/password", "/me/email")),
-        *("/account/verify", "/account/reset", "/admin/login/", "/admin/password_change/"),
+        *(f"/account/{name}" for name in ("signup", "verify", "login", "reset", "password", "email", "close")),
+        *("/admin/login/", "/admin/password_change/"),
     ]
 )
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [

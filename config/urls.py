@@ -2,7 +2,6 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from accounts.views import landing
 from accounts.views.keys import KeySetView
 from config import health, views
 from config.metrics import metrics
@@ -16,8 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("rbac.urls")),
     path("api/v1/", include("audit.urls")),
     path(".well-known/jwks.json", KeySetView.as_view(), name="key-set"),
-    path("account/verify", landing.VerifyPage.as_view(), name="verify-page"),
-    path("account/reset", landing.ResetPage.as_view(), name="reset-page"),
+    path("", include("accounts.pages.urls")),
     path("admin", views.to_panel),
     path("admin/", admin.site.urls),
 ]

@@ -1,6 +1,6 @@
 """Who does something, and from where: the first argument of every service."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -22,13 +22,17 @@ class Actor:
     def of(cls, request: Any) -> "Actor":
         """The actor of a DRF or Django request. Its `user` may be signed in or not."""
         user = getattr(request, "user", None)
+        user = user if user is not None and user.is_authenticated else None
         session = getattr(request, "auth", None) or getattr(request, "session_row", None)
+        return replace(cls.unknown(request), user=user, session_id=getattr(session, "pk", None))
+
+    @classmethod
+    def unknown(cls, request: Any) -> "Actor":
+        """Whoever it is: for what happens before that is known."""
         return cls(
-            user=user if user is not None and user.is_authenticated else None,
             ip=client_address(request),
             device=device_of(request.META.get("HTTP_USER_AGENT", "")),
             request_id=getattr(request, "request_id", ""),
-            session_id=getattr(session, "pk", None),
         )
 
     @classmethod

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.permissions import BasePermission
 
+from accounts.pages.page import PUBLIC as PUBLIC_PAGES
 from accounts.tests.factories import signed_in
 from core.access import Public, SignedIn
 from rbac.tests.factories import GrantFactory, RoleFactory
@@ -20,8 +22,20 @@ PAGES = {
     "healthz": "whether the process lives",
     "readyz": "whether the stores answer; names no more than their kind",
     "metrics": "figures, for the networks of METRICS_ALLOW only",
-    "account/verify": "the page behind a mailed link, whose token is the key",
-    "account/reset": "the page behind a mailed link, whose token is the key",
+    "account/signup": "a page for strangers",
+    "account/verify": "a page for strangers; behind a mailed link its token is the key",
+    "account/verify/resend": "a page for strangers",
+    "account/login": "a page for strangers",
+    "account/logout": "a page for strangers too: signing out twice is no refusal",
+    "account/forgot": "a page for strangers",
+    "account/reset": "a page for strangers; behind a mailed link its token is the key",
+    "account": "leads strangers to log-in",
+    "account/": "leads to the account",
+    "account/password": "leads strangers to log-in",
+    "account/email": "leads strangers to log-in",
+    "account/email/confirm": "leads strangers to log-in",
+    "account/devices": "leads strangers to log-in",
+    "account/close": "leads strangers to log-in",
     "api/schema": "the documents, public unless DOCS=off",
     "api/docs": "the documents, public unless DOCS=off",
     "api/redoc": "the documents, public unless DOCS=off",
@@ -80,6 +94,18 @@ def test_every_other_url_stands_in_the_list_of_pages() -> None:
     *others, (_, last) = [(path, url) for path, url in ALL if path not in API and not path.startswith("admin/")]
     assert last.callback.__name__ == CATCH_ALL
     assert {path for path, _ in others} == set(PAGES)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", [path for path in PAGES if path.startswith("account")])
+def test_a_page_is_for_strangers_or_leads_them_to_log_in(path: str) -> None:
+    with nothing_changes():
+        response = Client(HTTP_HOST="127.0.0.1").get(f"/{path}")
+    if f"/{path}" in PUBLIC_PAGES:
+        assert response.status_code == 200
+    else:
+        assert response.status_code == 302
+        assert response["Location"] in (f"/account/login?next=%2F{path.replace('/', '%2F')}", "/account")
 
 
 @pytest.mark.django_db

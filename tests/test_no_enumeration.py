@@ -16,6 +16,7 @@ from django.contrib.auth import hashers
 from accounts.challenges import Purpose, ask
 from accounts.models import User
 from accounts.services.users import create_user
+from accounts.tests.browser import Browser
 from accounts.tests.factories import PASSWORD, UserFactory
 from core.actor import Actor
 from mail.models import OutgoingMail
@@ -189,6 +190,27 @@ def test_only_the_owner_of_an_address_is_told_that_somebody_tried_it() -> None:
     assert user is not None
     CALLS["sign-up"](ADDRESS)
     assert list(OutgoingMail.objects.values_list("template", "to")) == [("already_registered", ADDRESS)]
+
+
+def forms(email: str) -> dict[str, Callable[[Browser], Any]]:
+    return {
+        "sign-up": lambda browser: browser.send("/account/signup", email=email, password=WRONG),
+        "log-in": lambda browser: browser.send("/account/login", email=email, password=WRONG),
+        "forgot": lambda browser: browser.send("/account/forgot", email=email),
+        "resend": lambda browser: browser.send("/account/verify/resend", email=email),
+        "verify": lambda browser: browser.send("/account/verify", email=email, code="000000"),
+        "reset": lambda browser: browser.send("/account/reset", email=email, code="000000", new_password=WRONG),
+    }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("call", forms(""))
+@pytest.mark.parametrize("state", STATES)
+def test_each_form_costs_the_same_number_of_hashes_for_everybody(call: str, state: str, no_code_is_right: None) -> None:
+    person(state)
+    with Hashes() as hashes:
+        forms(ADDRESS)[call](Browser())
+    assert hashes.count == EXPECTED_HASHES.get(call, 0)
 
 
 # --- By the clock ----------------------------------------------------------------------------------------------------

@@ -342,8 +342,8 @@ def test_whatever_is_wrong_with_a_query_is_said_in_russian(operation: Operation)
 
 @pytest.fixture
 def panel(db: None) -> Client:
-    user = administrator(is_staff=True)
-    client = Client(HTTP_HOST="127.0.0.1", headers={"Accept-Language": "ru"})
+    user = administrator(is_staff=True, language="ru")
+    client = Client(HTTP_HOST="127.0.0.1")
     client.post("/admin/login/?next=/admin/", {"username": user.email, "password": PASSWORD})
     return client
 
