@@ -243,7 +243,7 @@ def postgresql(name: str, value: str, allowed: str) -> dict[str, Any]:
         refuse(name, "is not a URL like postgres://user:password@host:5432/name")
     if not found.get("NAME"):
         refuse(name, "names no database: postgres://user:password@host:5432/name")
-    return {**bounded(found), "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+    return {**bounded(found), "ENGINE": "core.postgresql", "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
 
 
 def bounded(found: Any) -> dict[str, Any]:

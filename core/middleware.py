@@ -40,8 +40,7 @@ class OutcomeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: Any) -> HttpResponseBase:
-        asked = request.META.get("HTTP_X_REQUEST_ID", "")
-        request.request_id = asked if _REQUEST_ID.match(asked) else uuid7().hex
+        request.request_id = known_or_new(request.META.get("HTTP_X_REQUEST_ID", ""))
         clear_contextvars()
         bind_contextvars(request_id=request.request_id)
         with telemetry.request_span(request, request_id=request.request_id) as span:
@@ -91,6 +90,11 @@ class OutcomeMiddleware:
     def process_exception(self, request: Any, error: Exception) -> HttpResponse:
         """Whatever a plain Django view lets out; DRF's views have their own handler."""
         return problem_response(request, as_problem(error))
+
+
+def known_or_new(request_id: str) -> str:
+    """The id that the client gave, if it is one that we take."""
+    return request_id if _REQUEST_ID.match(request_id) else uuid7().hex
 
 
 def known_method(method: str | None) -> str:

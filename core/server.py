@@ -17,18 +17,20 @@ from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
-from uuid import uuid4
 
-from core import metrics
-from core.middleware import MAX_BODY
+from core import deadline, metrics
+from core.errors import CONTENT_TYPE, BadRequest, Problem, ServiceUnavailable
+from core.middleware import MAX_BODY, known_or_new
+from core.outcome import log
 
 Headers = list[tuple[str, str]]
 
 THREADS = 8  # a worker: fill a core while some wait for the database, and bound its connections
 HASHING_THREADS = min(4, os.cpu_count() or 1)  # beside those, for what hashes a password
-QUEUE_SECONDS = 7.0  # in which such a request waits for one of them: every answer comes within 10 s
+QUEUE_SECONDS = 7.0  # in which a request waits for a thread; every answer comes within 10 s
 BODY_SECONDS = 30
 DISCARDED_BYTES = 64 * 1024 * 1024  # of a refused body: many clients hear the 413 only after sending all
+BUSY = "Too many requests are waiting. Repeat this one after Retry-After seconds; nothing of it was begun."
 OVERLOADED = "Too many passwords are being checked. Repeat the request after Retry-After seconds."
 STREAM_BYTES = 64 * 1024
 LEAVING = "muster.leaving"  # in the environment of a request that came after SIGTERM
@@ -51,6 +53,8 @@ class Application:
         self.hashing_paths = hashing_paths
         self.hashing_threads = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="hashing")
         self.places = asyncio.Semaphore(HASHING_THREADS)
+        # Probes have threads of their own: whoever asks for them must hear most of all when the others all hang.
+        self.probes = {path: ThreadPoolExecutor(1, thread_name_prefix=path) for path in ("/healthz", "/readyz")}
         self.leaving = False
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -77,28 +81,37 @@ class Application:
         body = b""
         if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
             if len(scope.headers.get_all("transfer-encoding")) > 1:
-                refuse(protocol, 400, "bad_request", "Bad request", "Send one Transfer-Encoding header.")
+                refuse(scope, protocol, BadRequest("Send one Transfer-Encoding header."))
                 return
             try:
                 async with asyncio.timeout(BODY_SECONDS):
                     body = await read_body(scope.headers, protocol)
             except TimeoutError:
-                detail = f"The body did not arrive within {BODY_SECONDS} seconds."
-                refuse(protocol, 408, "request_timeout", "Request timeout", detail)
+                refuse(scope, protocol, RequestTimeout())
                 return
             except Gone:
                 protocol.response_empty(400, [("connection", "close")])
                 return
+        arrived = time.monotonic()
         if scope.method in ("POST", "PUT", "DELETE") and scope.path in self.hashing_paths:
-            await self.queue(scope, body, protocol)
+            await self.queue(scope, body, protocol, arrived)
         else:
-            await self.hand_over(self.threads, scope, body, protocol)
+            await self.hand_over(self.probes.get(scope.path, self.threads), scope, body, protocol, arrived)
 
-    async def hand_over(self, threads: ThreadPoolExecutor, scope: Any, body: bytes, protocol: Any) -> None:
+    async def hand_over(
+        self, threads: ThreadPoolExecutor, scope: Any, body: bytes, protocol: Any, arrived: float
+    ) -> None:
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(threads, self.run, environ(scope, body), protocol, loop)
+        work = threads.submit(self.run, environ(scope, body), protocol, loop, arrived)
+        done = asyncio.wrap_future(work)
+        await asyncio.wait([done], timeout=QUEUE_SECONDS)
+        if work.cancel():  # only what has not begun can be
+            metrics.count("queue", scope.method, 503, "service_unavailable", QUEUE_SECONDS)
+            refuse(scope, protocol, ServiceUnavailable(BUSY, retry_after=5))
+        else:
+            await done
 
-    async def queue(self, scope: Any, body: bytes, protocol: Any) -> None:
+    async def queue(self, scope: Any, body: bytes, protocol: Any, arrived: float) -> None:
         started = time.perf_counter()
         try:
             with metrics.PASSWORDS.labels("waiting").track_inprogress():
@@ -107,17 +120,17 @@ class Application:
         except TimeoutError:
             metrics.PASSWORD_REFUSALS.inc()
             metrics.count("password-queue", scope.method, 503, "service_unavailable", QUEUE_SECONDS)
-            told = "service_unavailable", "Temporarily unavailable", OVERLOADED
-            refuse(protocol, 503, *told, **{"retry-after": "5"})
+            refuse(scope, protocol, ServiceUnavailable(OVERLOADED, retry_after=5))
             return
         metrics.PASSWORD_WAIT.observe(time.perf_counter() - started)
         try:
-            await self.hand_over(self.hashing_threads, scope, body, protocol)
+            await self.hand_over(self.hashing_threads, scope, body, protocol, arrived)
         finally:
             self.places.release()
 
-    def run(self, env: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop) -> None:
+    def run(self, env: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop, arrived: float) -> None:
         status, headers = 500, []
+        deadline.begin(arrived)
 
         def start_response(line: str, fields: Headers, exc_info: Any = None) -> None:
             nonlocal status, headers
@@ -125,6 +138,7 @@ class Application:
 
         env[LEAVING] = self.leaving
         response: Any = self.wsgi(env, start_response)
+        deadline.end()  # a long answer may take its time
         if self.leaving:
             headers.append(("connection", "close"))
         try:
@@ -203,18 +217,23 @@ def stream(chunks: Iterable[bytes], transport: Any, loop: asyncio.AbstractEventL
         asyncio.run_coroutine_threadsafe(send(bytes(waiting)), loop).result()
 
 
-def refuse(protocol: Any, status: int, code: str, title: str, detail: str, **more: str) -> None:
-    """Problem details for what never reaches Django; the connection ends with them."""
-    problem = {
-        "type": f"urn:muster:problem:{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "request_id": uuid4().hex,
-    }
-    headers = [("content-type", "application/problem+json"), ("connection", "close"), *more.items()]
-    protocol.response_str(status, headers, json.dumps(problem, separators=(",", ":")))
+def refuse(scope: Any, protocol: Any, problem: Problem) -> None:
+    """An answer to what never reaches Django, in the form of all others."""
+    request_id = known_or_new(scope.headers.get("x-request-id", ""))
+    headers = [("content-type", CONTENT_TYPE), ("connection", "close"), ("x-request-id", request_id)]
+    headers += [(name.lower(), value) for name, value in problem.headers.items()]
+    log.warning("request.turned_away", request_id=request_id, path=scope.path[:200], status=problem.status_code)
+    body = json.dumps(problem.body(request_id), separators=(",", ":"))
+    protocol.response_str(problem.status_code, headers, body)
+
+
+class RequestTimeout(Problem):
+    """In English always, as all that is said before anybody's language is known."""
+
+    status_code = 408
+    code = "request_timeout"
+    title = "Request timeout"  # type: ignore[assignment]
+    default_detail = f"The body did not arrive within {BODY_SECONDS} seconds."  # type: ignore[assignment]
 
 
 def resolve(host: str, port: int) -> str:
