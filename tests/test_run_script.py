@@ -67,7 +67,7 @@ def python_that(folder: Path, fails_at: str) -> None:
 def test_help_names_the_commands():
     told = run(ROOT, "help")
     assert told.returncode == 0
-    for line in ("./run  ", "./run test", "./run services", "./run env", "./run lock"):
+    for line in ("./run  ", "./run test", "./run services", "./run env", "./run faults", "./run lock"):
         assert line in told.stdout
 
 
