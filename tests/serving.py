@@ -68,11 +68,16 @@ class Server:
 
 @contextmanager
 def serving(
-    folder: Path, *options: str, command: tuple[str, ...] = ("manage.py", "serve"), ready: bool = True, **settings: str
+    folder: Path,
+    *options: str,
+    command: tuple[str, ...] = ("manage.py", "serve"),
+    ready: bool = True,
+    port: int = 0,
+    **settings: str,
 ) -> Iterator[Server]:
-    """`command` is what Python runs; the port and `options` follow it."""
+    """`command` is what Python runs; the port, a free one unless it is given, and `options` follow it."""
     environment = {**settings_for(folder), **settings}
-    port, log = free_port(), folder / "serve.log"
+    port, log = port or free_port(), folder / "serve.log"
     subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=ROOT, env=environment, check=True)
     with log.open("wb") as out:
         process = subprocess.Popen(

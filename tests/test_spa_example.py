@@ -6,7 +6,6 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
-from email import message_from_bytes, policy
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ from typing import Any, ClassVar
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
+from tests.kept_mails import text_of
 from tests.serving import ROOT, serving
 
 CHROMIUM = shutil.which("chromium")
@@ -40,12 +40,6 @@ class Site:
                     return found[0]
             time.sleep(0.2)
         raise AssertionError("no mail came")
-
-
-def text_of(file: Path) -> str:
-    parts = re.split(rb"(?m)^-{70,}\n", file.read_bytes())
-    bodies = (message_from_bytes(part.strip(), policy=policy.default).get_body(("plain",)) for part in parts)
-    return "\n".join(str(body.get_content()) for body in bodies if body)
 
 
 spec = importlib.util.spec_from_file_location("spa_serve", ROOT / "examples" / "spa" / "serve.py")
