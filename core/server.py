@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from typing import Any
 
+from django.utils.translation import gettext_lazy as _
+
 from core import deadline, metrics
 from core.errors import CONTENT_TYPE, BadRequest, Problem, ServiceUnavailable
 from core.middleware import MAX_BODY, known_or_new
@@ -30,8 +32,8 @@ HASHING_THREADS = min(4, os.cpu_count() or 1)  # beside those, for what hashes a
 QUEUE_SECONDS = 7.0  # in which a request waits for a thread; every answer comes within 10 s
 BODY_SECONDS = 30
 DISCARDED_BYTES = 64 * 1024 * 1024  # of a refused body: many clients hear the 413 only after sending all
-BUSY = "Too many requests are waiting. Repeat this one after Retry-After seconds; nothing of it was begun."
-OVERLOADED = "Too many passwords are being checked. Repeat the request after Retry-After seconds."
+BUSY = _("Too many requests are waiting. Repeat this one after Retry-After seconds; nothing of it was begun.")
+OVERLOADED = _("Too many passwords are being checked. Repeat the request after Retry-After seconds.")
 STREAM_BYTES = 64 * 1024
 LEAVING = "muster.leaving"  # in the environment of a request that came after SIGTERM
 
@@ -81,7 +83,7 @@ class Application:
         body = b""
         if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
             if len(scope.headers.get_all("transfer-encoding")) > 1:
-                refuse(scope, protocol, BadRequest("Send one Transfer-Encoding header."))
+                refuse(scope, protocol, BadRequest(_("Send one Transfer-Encoding header.")))
                 return
             try:
                 async with asyncio.timeout(BODY_SECONDS):
@@ -228,12 +230,10 @@ def refuse(scope: Any, protocol: Any, problem: Problem) -> None:
 
 
 class RequestTimeout(Problem):
-    """In English always, as all that is said before anybody's language is known."""
-
     status_code = 408
     code = "request_timeout"
-    title = "Request timeout"  # type: ignore[assignment]
-    default_detail = f"The body did not arrive within {BODY_SECONDS} seconds."  # type: ignore[assignment]
+    title = _("Request timeout")
+    default_detail = _("The body did not arrive within 30 seconds.")
 
 
 def resolve(host: str, port: int) -> str:
