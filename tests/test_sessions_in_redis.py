@@ -187,6 +187,13 @@ def test_everyones_keys_go_but_the_administrators_own(api: ApiClient, own: Own) 
     assert own.sessions() == {f"session:{Session.objects.get(ended_at=None).pk}"}
 
 
+def test_all_keys_go_with_the_signing_key_of_their_tokens(api: ApiClient, own: Own) -> None:
+    scene = Scene(api)
+    call_command("keys", "revoke", Session.objects.values_list("key_id", flat=True).distinct().get())
+    assert own.sessions() == set()
+    assert api.get("/users/me", token=scene.pair["access"]).status_code == 401
+
+
 def test_an_ending_that_is_undone_leaves_the_key(api: ApiClient, own: Own) -> None:
     pair = log_in(api, administrator())
     assert api.delete("/users/me", {"password": PASSWORD}, token=pair["access"]).status_code == 409
@@ -194,8 +201,9 @@ def test_an_ending_that_is_undone_leaves_the_key(api: ApiClient, own: Own) -> No
 
 
 def test_no_ending_was_forgotten() -> None:
-    """Whoever adds a reason to end sessions adds how it happens to ENDINGS."""
-    assert {why.value for why in Session.Ended} == {"log_out", "revoked", "reused", "password", "email", "deactivated"}
+    """Whoever adds a reason to end sessions shows here that the keys go."""
+    shown = {"log_out", "revoked", "reused", "password", "email", "deactivated", "key"}
+    assert {why.value for why in Session.Ended} == shown
 
 
 def test_a_session_that_nobody_uses_leaves_by_itself(api: ApiClient, own: Own, settings: Any) -> None:
