@@ -121,7 +121,12 @@ def hash_storm(run: Run) -> None:
 # --- Memory ------------------------------------------------------------------------------------------------------
 
 
-@fault("MEMORY", "A long day", "100,000 requests of a usual mix to one server with two processes (fewer in CI)")
+@fault(
+    "MEMORY",
+    "A long day",
+    "100,000 requests of a usual mix to one server with two processes (fewer in a short run)",
+    short=False,
+)
 def long_day(run: Run) -> None:
     first, last = (2_000, 8_000) if run.is_short else (10_000, 100_000)
     server = run.system.serve()

@@ -58,7 +58,7 @@ def skew(run: Run) -> None:
     run.note("tokens pass between all three; neither a spent token nor an ended session came back")
 
 
-@fault("F12", "Signing keys rotated", "a key rotated and a key revoked under load")
+@fault("F12", "Signing keys rotated", "a key rotated and a key revoked under load", short=False)
 def rotated(run: Run) -> None:
     """Nobody is logged out by a new key; a key that is given up takes its tokens and sessions with it at once."""
     client, pair = run.log_in(run.new_person())
