@@ -561,7 +561,7 @@ def test_e26_a_refused_log_in_looks_the_same_for_everybody(user: User) -> None:
 def test_e27_a_pooled_connection_is_checked_before_it_is_used() -> None:
     from config.settings import postgresql
 
-    assert postgresql({"NAME": "x"})["CONN_HEALTH_CHECKS"] is True
+    assert postgresql("DATABASE_URL", "postgres://host/x", "postgres://")["CONN_HEALTH_CHECKS"] is True
 
 
 def test_e28_a_database_that_is_away_is_503_with_a_time_to_wait(pair: tokens.TokenPair, monkeypatch: Any) -> None:
@@ -580,7 +580,7 @@ def test_e28_a_database_that_is_away_is_503_with_a_time_to_wait(pair: tokens.Tok
 def test_e29_every_wait_for_the_database_has_an_end() -> None:
     from config.settings import postgresql, sqlite
 
-    options = postgresql({"NAME": "x"})["OPTIONS"]
+    options = postgresql("DATABASE_URL", "postgres://host/x", "postgres://")["OPTIONS"]
     assert options["connect_timeout"] <= 5
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         assert re.search(rf"-c {name}=\d{{1,2}}s", options["options"])
