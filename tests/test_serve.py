@@ -192,7 +192,7 @@ def test_sigterm_ends_it_while_clients_keep_asking(tmp_path):
 
 def test_from_sigterm_on_it_is_not_ready_and_answers_everything_until_it_ends(tmp_path):
     """A balancer that only asks /readyz needs some time in which it hears 503 and loses no request."""
-    with serving(tmp_path, LEAVING_SECONDS="4") as server:
+    with serving(tmp_path, "--workers", "1", LEAVING_SECONDS="4") as server:
         sent = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         told = []
