@@ -210,6 +210,9 @@ class Session(models.Model):
     )
     created_at = models.DateTimeField()
     rotated_at = models.DateTimeField(help_text="When the present generation was made: the `iat` of its tokens.")
+    rotated_from = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="The network that asked for it."
+    )
     access_expires_at = models.DateTimeField()
     refresh_expires_at = models.DateTimeField(help_text="The idle limit, and never past `expires_at`.")
     expires_at = models.DateTimeField(help_text="The absolute limit.")

@@ -184,11 +184,12 @@ def refresh(actor: Actor, token: str) -> TokenPair:
         session = refreshable_session(claims)
         if session is None or claims is None:
             break
-        if claims.gen == session.gen and (pair := _rotate(session)):
+        if claims.gen == session.gen and (pair := _rotate(session, network(actor.ip))):
             metrics.REFRESHES.labels("rotated").inc()
             return pair
         if claims.gen == session.gen - 1 and _within_grace(session):
             metrics.REFRESHES.labels("repeated").inc()
+            _record_stranger(actor, session)
             return tokens.sign_pair(session, session.now)
         if claims.gen < session.gen:
             _end_reused(actor, session)
@@ -210,15 +211,14 @@ def refreshable_session(claims: Claims | None) -> Session | None:
     return session if session.now.timestamp() < claims.expires_at else None
 
 
-def _rotate(session: Session) -> TokenPair | None:
+def _rotate(session: Session, asked_from: str) -> TokenPair | None:
     """The one conditional UPDATE that decides who made the successor."""
     successor = copy(session)  # whoever loses must not sign with times of its own
     _set_generation_times(successor, session.now)
-    successor.gen, successor.key_id = session.gen + 1, keys.current().kid
-    times = ("rotated_at", "last_used_at", "access_expires_at", "refresh_expires_at")
-    changes = {name: getattr(successor, name) for name in times}
+    successor.gen, successor.key_id, successor.rotated_from = session.gen + 1, keys.current().kid, asked_from
+    changed = ("gen", "key_id", "rotated_from", "rotated_at", "last_used_at", "access_expires_at", "refresh_expires_at")
     mine = Session.objects.filter(pk=session.pk, gen=session.gen, ended_at=None)
-    if not mine.update(gen=successor.gen, key_id=successor.key_id, **changes):
+    if not mine.update(**{name: getattr(successor, name) for name in changed}):
         return None
     presence.appear(successor)
     return tokens.sign_pair(successor, session.now)
@@ -226,6 +226,13 @@ def _rotate(session: Session) -> TokenPair | None:
 
 def _within_grace(session: Session) -> bool:
     return session.now - session.rotated_at <= timedelta(seconds=settings.REFRESH_GRACE_SECONDS)
+
+
+def _record_stranger(actor: Actor, session: Session) -> None:
+    """A repeat from another network is a roaming phone as a rule, and a thief in time at worst: both get the pair,
+    since the next refresh of either ends the other's, and what it looked like is kept."""
+    if session.rotated_from and session.rotated_from != network(actor.ip):
+        record(actor, "session.repeated", session.user, session=str(session.pk), rotated_from=session.rotated_from)
 
 
 def _end_reused(actor: Actor, session: Session) -> None:

@@ -305,6 +305,32 @@ def test_the_successor_of_a_repeat_can_be_refreshed(api, pair):
     assert refreshed(api, again["refresh"])
 
 
+def test_a_repeat_from_another_network_gets_the_pair_too_and_is_recorded(api, user, pair):
+    first = refreshed(api, pair["refresh"])
+    assert refreshed(ApiClient(ip="203.0.113.7"), pair["refresh"])["refresh"] == first["refresh"]
+    [event] = events("session.repeated")
+    assert (event.actor_id, event.target_id, event.ip) == (None, user.pk, "203.0.113.7")
+    assert event.details == {"session": str(Session.objects.get().pk), "rotated_from": "192.0.2.1"}
+    assert letters(user.email) == []
+    assert is_in(api, first["access"])
+
+
+def test_a_repeat_from_the_same_network_leaves_no_event(user):
+    pair = log_in(ApiClient(ip="2001:db8:1:2::3"), user)
+    refreshed(ApiClient(ip="2001:db8:1:2::4"), pair["refresh"])
+    before = state()
+    refreshed(ApiClient(ip="2001:db8:1:2:ffff::5"), pair["refresh"])
+    assert state() == before
+    assert events("session.repeated") == []
+
+
+def test_a_repeat_of_what_the_previous_release_rotated_is_not_called_strange(api, pair):
+    refreshed(api, pair["refresh"])
+    Session.objects.update(rotated_from="")
+    refreshed(ApiClient(ip="203.0.113.7"), pair["refresh"])
+    assert events("session.repeated") == []
+
+
 def assert_ended_by_reuse(api, user, *pairs):
     session = Session.objects.get()
     assert session.ended_at is not None
