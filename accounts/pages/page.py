@@ -28,6 +28,8 @@ POLICY = (
 PATH = re.compile(r"/(?![/\\])[!-\[\]-~]*\Z")
 ADDRESS = "address"
 """Where Django's session keeps the address that somebody typed, for the next step; it tells nothing of accounts."""
+WANTED = "wanted"
+"""Where it keeps the place that they were led away from, for a sign-in some steps later."""
 
 
 class Page(View):
@@ -63,14 +65,15 @@ class Page(View):
         raise NotImplementedError
 
     def initial(self) -> dict[str, Any]:
-        return {}
+        return {"email": self.address}
 
     def context(self) -> dict[str, Any]:
         return {}
 
     def show(self, form: Any, problem: Problem | None = None) -> HttpResponse:
         form.place_focus()
-        return show(self.request, self.template, problem, refers=self.refers, form=form, **self.context())
+        context = {"form": form, "next": self.wanted, **self.context()}
+        return show(self.request, self.template, problem, refers=self.refers, **context)
 
     @property
     def actor(self) -> Actor:
@@ -80,8 +83,14 @@ class Page(View):
     def address(self) -> str:
         return str(self.request.session.get(ADDRESS, ""))
 
+    @property
+    def wanted(self) -> str:
+        return safe_next(self.request) or str(self.request.session.get(WANTED, ""))
+
     def remember(self, address: str) -> None:
         self.request.session[ADDRESS] = address
+        if self.wanted:
+            self.request.session[WANTED] = self.wanted
 
     def lead(self, to: str, words: Words = "") -> HttpResponse:
         """Away from here, with a word to be shown there."""

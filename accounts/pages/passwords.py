@@ -24,9 +24,6 @@ class ForgotPage(Page):
         words = _("If %(email)s has an account, a mail is on its way there.")
         return self.lead("reset-page", words % {"email": address})
 
-    def initial(self) -> dict[str, Any]:
-        return {"email": self.address}
-
 
 class ResetPage(Page):
     """A new password by code, or by the link of a mail; by link also the first one of somebody invited."""
@@ -46,9 +43,6 @@ class ResetPage(Page):
         proof = Proof(data.get("email", ""), data.get("code", ""), self.request.POST.get("token", ""))
         passwords.reset(self.actor, proof, data["new_password"])
         return show(self.request, "account/reset_done.html", refers=False)
-
-    def initial(self) -> dict[str, Any]:
-        return {"email": self.address}
 
     @property
     def refers(self) -> bool:  # type: ignore[override]

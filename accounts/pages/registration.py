@@ -21,7 +21,7 @@ class SignUpPage(Page):
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         if request.user.is_authenticated:
-            return self.lead("account-page")
+            return self.lead(self.wanted or "account-page")
         return super().dispatch(request, *args, **kwargs)
 
     def act(self, data: dict[str, Any]) -> HttpResponse:
@@ -29,9 +29,6 @@ class SignUpPage(Page):
         registration.sign_up(self.actor, address, data["password"], {"language": spoken()})
         self.remember(address.email)
         return self.lead("verify-page", _("We sent a mail to %(email)s.") % {"email": address.email})
-
-    def initial(self) -> dict[str, Any]:
-        return {"email": self.address}
 
 
 class VerifyPage(Page):
@@ -70,9 +67,6 @@ class VerifyPage(Page):
             return self.lead("forgot-page", _("The address is confirmed. It has no password yet: set one now."))
         return self.lead("log-in-page", _("The address is confirmed. You can sign in."))
 
-    def initial(self) -> dict[str, Any]:
-        return {"email": self.address}
-
 
 class ResendPage(Page):
     template = "account/resend.html"
@@ -85,9 +79,6 @@ class ResendPage(Page):
         return self.lead(
             "verify-page", _("If %(email)s waits to be confirmed, we sent the mail again.") % {"email": address}
         )
-
-    def initial(self) -> dict[str, Any]:
-        return {"email": self.address}
 
 
 def confirm_sign_up(actor: Actor, proof: Proof) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from accounts.cookies import token_cookies
 from accounts.errors import EmailNotVerified
 from accounts.models import Session
 from accounts.pages.forms import LogInForm
-from accounts.pages.page import Page, safe_next
+from accounts.pages.page import Page
 from accounts.services import pages, sessions
 from core.errors import NotFound
 
@@ -23,28 +23,22 @@ class LogInPage(Page):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated:
-            return self.lead(safe_next(request) or "account-page")
+            return self.lead(self.wanted or "account-page")
         return super().get(request)
 
     def act(self, data: dict[str, Any]) -> HttpResponse:
-        cookies = token_cookies(self.request)
+        cookies, wanted = token_cookies(self.request), self.wanted  # signing in leaves nothing of the session
         try:
             pages.sign_in(self.request, data["email"], data["password"], cookies)
         except EmailNotVerified:
             return self.to_verify(data["email"])
-        return self.lead(safe_next(self.request) or "account-page")
+        return self.lead(wanted or "account-page")
 
     def to_verify(self, typed: str) -> HttpResponse:
         """The password was right, so the address may be named."""
         if user := sessions.find_by_name(typed):
             self.remember(user.email)
         return self.lead("verify-page", _("Confirm your address first."))
-
-    def initial(self) -> dict[str, Any]:
-        return {"email": self.address}
-
-    def context(self) -> dict[str, Any]:
-        return {"next": safe_next(self.request)}
 
 
 class LogOutPage(Page):

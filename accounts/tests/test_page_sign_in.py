@@ -1,6 +1,7 @@
 """Signing in on the pages: the cookies of the API, kept fresh on the way, for nobody else and from nowhere else."""
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -8,11 +9,12 @@ from django.conf import settings
 from django.urls import clear_url_caches
 
 from accounts.cookies import name_of
-from accounts.models import Session
+from accounts.models import Session, User
 from accounts.pages.page import PUBLIC
 from accounts.tests.browser import Browser, leads_to, text, told
 from accounts.tests.clock import time_passes
 from accounts.tests.factories import PASSWORD, UserFactory, session_of, signed_in
+from accounts.tests.mailbox import code_in_mail
 from accounts.tests.scene import holder
 from accounts.tests.steps import ANN, OTHER_PASSWORD, gets_in, signed_up
 from accounts.tests.witness import events, nothing_changes
@@ -153,6 +155,43 @@ def test_the_way_back_survives_a_wrong_password(browser, ann):
     assert '<input type="hidden" name="next" value="/account/devices?x=1">' in text(response)
     response = browser.send("/account/login", next="/account/devices?x=1", email=ANN, password=PASSWORD)
     assert leads_to(response) == "/account/devices?x=1"
+
+
+def link_in(page, path):
+    """The query of the link to `path`."""
+    [link] = re.findall(rf'href="({re.escape(path)}[^"]*)"', text(page))
+    return unescape(link).partition("?")[2]
+
+
+def test_the_way_back_survives_signing_up_and_confirming(browser):
+    query = link_in(browser.open("/account/login", next="/app/?a=b&c=%2F"), "/account/signup")
+    browser.send("/account/signup", query=f"?{query}", email=ANN, password=PASSWORD)
+    assert leads_to(browser.send("/account/verify", code=code_in_mail(ANN))) == "/account/login"
+    assert leads_to(browser.send("/account/login", email=ANN, password=PASSWORD)) == "/app/?a=b&c=%2F"
+    browser.send("/account/logout")
+    assert leads_to(browser.send("/account/login", email=ANN, password=PASSWORD)) == "/account", "once is enough"
+
+
+def test_the_way_back_survives_a_forgotten_password(browser, ann):
+    query = link_in(browser.open("/account/login", next="/account/devices"), "/account/forgot")
+    browser.send("/account/forgot", query=f"?{query}", email=ANN)
+    browser.send("/account/reset", code=code_in_mail(ANN, "reset"), new_password=OTHER_PASSWORD)
+    assert leads_to(browser.send("/account/login", email=ANN, password=OTHER_PASSWORD)) == "/account/devices"
+
+
+def test_the_way_back_survives_an_address_that_was_not_confirmed_yet(browser, api):
+    signed_up(api)
+    User.objects.update(is_verified=False)
+    response = browser.send("/account/login", query="?next=/account/devices", email=ANN, password=PASSWORD)
+    assert leads_to(response) == "/account/verify"
+    User.objects.update(is_verified=True)
+    assert leads_to(browser.send("/account/login", email=ANN, password=PASSWORD)) == "/account/devices"
+
+
+@pytest.mark.parametrize("step", ["/account/signup", "/account/forgot"])
+def test_what_is_remembered_on_the_way_leads_nowhere_else(browser, ann, step):
+    browser.send(step, email="other@example.org", password=PASSWORD, next="//evil.example")
+    assert leads_to(browser.send("/account/login", email=ANN, password=PASSWORD)) == "/account"
 
 
 def test_a_form_of_a_stranger_changes_nothing_and_leads_to_log_in(browser, ann):
