@@ -1,5 +1,6 @@
 """What another site can make a browser do to us, tried with a real one: nothing."""
 
+import json
 import re
 import sqlite3
 import threading
@@ -8,7 +9,9 @@ from collections.abc import Iterator
 from html import escape
 from http.cookies import SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
@@ -16,11 +19,12 @@ from playwright.sync_api import BrowserContext, Page
 from accounts.tests.test_page_sign_in import EVIL, HIDING
 from accounts.tests.test_page_sign_in import FORMS as PAGE_FORMS
 from tests.browser.conftest import IN_A_BROWSER, PASSWORD, Site, Visitors, fill_in, press, sign_up
+from tests.operations import operations
 from tests.snapshot import LOGS
 
 pytestmark = IN_A_BROWSER
 FORMS = {**PAGE_FORMS, "/admin/logout/": {}, "/admin/login/": {"username": "x", "password": PASSWORD}}
-CALLS = ["/auth/logout", "/auth/logout/all", "/auth/refresh", "/auth/login", "/users/me/sessions"]
+SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 class Evil(BaseHTTPRequestHandler):
@@ -106,16 +110,19 @@ def test_no_form_of_another_origin_changes_anything(http: Site, victim: BrowserC
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_no_script_of_another_origin_changes_anything(http: Site, victim: BrowserContext, evil: int, host: str) -> None:
-    """By what scripts can send without asking first: no header of ours, and the cookies all the same."""
-    before, page, log = settled(http), victim.new_page(), http.folder / "serve.log"
-    arrived = {path: log.read_text().count(f'"/api/v1{path}"') for path in CALLS}
+    """By every call of the API that could: POST without asking us first, as scripts may, and what they must ask for."""
+    before, page = settled(http), victim.new_page()
+    unsafe = [operation for operation in operations() if operation.method not in SAFE]
+    paths = [re.sub(r"{\w+}", str(uuid4()), operation.path) for operation in unsafe]
     page.goto(f"http://{host}:{evil}/")
-    for path in CALLS:
-        for body in (None, '{"cookies": true}'):
-            sent = {"method": "POST", "mode": "no-cors", "credentials": "include", "body": body}
-            page.evaluate("([url, sent]) => fetch(url, sent).catch(() => null)", [f"{http.url}/api/v1{path}", sent])
+    for operation, path in zip(unsafe, paths, strict=True):
+        manners = ("no-cors", "cors") if operation.method == "POST" else ("cors",)
+        for manner, body in product(manners, ("", json.dumps({"cookies": True, "password": PASSWORD}))):
+            sent = {"method": operation.method, "mode": manner, "credentials": "include", "body": body}
+            page.evaluate("([url, sent]) => fetch(url, sent).catch(() => null)", [http.url + path, sent])
     assert settled(http) == before
-    assert {path: log.read_text().count(f'"/api/v1{path}"') - 2 for path in CALLS} == arrived
+    arrived = (http.folder / "serve.log").read_text()
+    assert not [path for o, path in zip(unsafe, paths, strict=True) if o.method == "POST" and path not in arrived]
     page.close()
 
 
