@@ -10,6 +10,7 @@ from django.db.models import Q, Value
 from django.db.models.functions import Coalesce, Lower, Now
 from django.utils import timezone
 
+import accounts.job_models  # noqa: F401 - Django finds models only from here
 from audit.models import Event
 from core.clock import EPOCH
 from core.ids import uuid7

@@ -31,6 +31,7 @@ class Entry:
 SCHEDULE = (
     # With Celery the worker is told of each mail; the sweep is for those that nobody heard of.
     Entry("mail.tasks.sweep_mail", 30, alone=TICK),
+    Entry("accounts.tasks.sweep_jobs", 10, alone=TICK),
     Entry("mail.tasks.delete_old_mail", 3600),
     Entry("accounts.tasks.heartbeat", 15),
     Entry("accounts.tasks.carry_over_last_used", 60),

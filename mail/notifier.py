@@ -1,7 +1,7 @@
-"""Telling the Celery worker that a mail waits, without making anybody wait for the broker.
+"""Telling the Celery worker that something waits, a mail here, without making anybody wait for the broker.
 
 A daemon thread publishes from a short queue. When the queue is full, or the broker away or hung, nothing is
-told, and the periodic sweep finds the mail.
+told, and the periodic sweep finds it.
 """
 
 import os
@@ -20,32 +20,33 @@ REST = 5.0  # seconds for which a broker that failed is left alone
 
 
 class Notifier:
-    def __init__(self, publish: Callable[[UUID], object], rest: float = REST) -> None:
+    def __init__(self, publish: Callable[[UUID], object], rest: float = REST, what: str = "mail") -> None:
         self._publish = publish
+        self._what = what
         self._rest = rest
         self._waiting: Queue[UUID] = Queue(QUEUE_LENGTH)
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def tell(self, mail_id: UUID) -> bool:
-        """Returns at once; False when the mail is left to the sweep."""
+    def tell(self, id: UUID) -> bool:
+        """Returns at once; False when it is left to the sweep."""
         try:
-            self._waiting.put_nowait(mail_id)
+            self._waiting.put_nowait(id)
         except Full:
             return False
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="mail-notifier", daemon=True)
+                self._thread = threading.Thread(target=self._run, name=f"{self._what}-notifier", daemon=True)
                 self._thread.start()
         return True
 
     def _run(self) -> None:
         while True:
-            mail_id = self._waiting.get()
+            found = self._waiting.get()
             try:
-                self._publish(mail_id)
+                self._publish(found)
             except Exception as error:  # the thread must outlive whatever a broker does
-                log.warning("mail.not_announced", error=type(error).__name__)
+                log.warning(f"{self._what}.not_announced", error=type(error).__name__)
                 self._forget_waiting()
                 time.sleep(self._rest)
 

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts import limits, tokens
+from accounts.job_models import Job
 from accounts.models import Challenge, Counter, KnownPlace, Session, User
 from accounts.services import keys
 from audit.services import record
@@ -18,6 +19,7 @@ from core.clock import database_now
 
 BATCH = 500
 PLACES_KEPT = timedelta(days=400)
+JOBS_KEPT = timedelta(days=14)
 
 
 def clean_up() -> dict[str, int]:
@@ -31,6 +33,7 @@ def clean_up() -> dict[str, int]:
         "failures": limits.forget_failures(now),
         "known_places": _delete(KnownPlace.objects.filter(last_at__lt=now - PLACES_KEPT)),
         "signing_keys": keys.delete_ended(now),
+        "jobs": _delete(Job.objects.filter(finished_at__lt=now - JOBS_KEPT)),
         "page_sessions": _delete(PageSession.objects.filter(expire_date__lt=now)),
         "users": delete_unverified(),
     }

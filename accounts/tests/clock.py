@@ -4,10 +4,11 @@ from datetime import timedelta
 
 from django.db.models import DateTimeField, F
 
+from accounts.job_models import Job
 from accounts.models import Challenge, Counter, FailedLogIns, KnownPlace, Session, SigningKey, User
 from mail.models import OutgoingMail
 
-AGEING = (User, Session, SigningKey, Challenge, FailedLogIns, KnownPlace, Counter, OutgoingMail)
+AGEING = (User, Session, SigningKey, Challenge, FailedLogIns, KnownPlace, Counter, OutgoingMail, Job)
 
 
 def time_passes(**duration: float) -> None:
