@@ -19,6 +19,7 @@ from accounts.services.profile import PROFILE, deactivate, give_way, holder, loc
 from accounts.services.registration import welcome
 from audit.services import record
 from core.actor import Actor
+from core.clock import database_now
 from core.errors import PermissionDenied, field_error
 from mail.services import send
 from rbac.guards import guarded, holds_all, keeps_an_administrator, not_own_account, outranks
@@ -26,6 +27,7 @@ from rbac.models import Role, RoleGrant
 from rbac.services.grants import grant_default_role
 
 JoinedBy = User.JoinedBy
+ENDING_BATCH = 500
 
 
 def create_user(
@@ -183,14 +185,24 @@ def end_session(actor: Actor, session: Session) -> None:
     sessions.end(actor, Session.objects.filter(pk=session.pk), Session.Ended.REVOKED)
 
 
-@guarded
 def end_everyones_sessions(actor: Actor) -> int:
-    """All but the actor's own. Raises PrivilegeEscalation when somebody above the actor is signed in."""
-    others: QuerySet[Session] = Session.objects.live().exclude(user=actor.user)
-    given = RoleGrant.objects.live().filter(user_id__in=others.values("user_id"))
+    """All but the actor's own. Raises PrivilegeEscalation when somebody above the actor is signed in.
+
+    Batches are committed as they come: whoever is cut short by the end of time goes on by asking again.
+    """
+    others: QuerySet[Session] = Session.objects.live().exclude(user=actor.user).filter(created_at__lte=database_now())
+    _outranks_all(actor, others)
+    ended = 0
+    while batch := list(others.order_by("pk").values_list("pk", flat=True)[:ENDING_BATCH]):
+        ended += len(sessions.end(actor, Session.objects.filter(pk__in=batch), Session.Ended.REVOKED))
+    return ended
+
+
+@guarded
+def _outranks_all(actor: Actor, theirs: QuerySet[Session]) -> None:
+    given = RoleGrant.objects.live().filter(user_id__in=theirs.values("user_id"))
     for role in Role.objects.filter(pk__in=given.values("role_id")):
         holds_all(actor, role.permission_names())
-    return len(sessions.end(actor, others, Session.Ended.REVOKED))
 
 
 def existing(key: str) -> User:

@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from django.db import OperationalError
 from django.db.models import F
 
 from accounts.models import Challenge, Session, User
+from accounts.services import sessions, users
 from accounts.services.users import change_user
 from accounts.tests.factories import PASSWORD, UserFactory
 from accounts.tests.scene import (
@@ -957,5 +959,25 @@ def test_ending_everyones_sessions_does_not_ask_for_each_person(api, token, djan
     for user in UserFactory.create_batch(20):
         GrantFactory(user=user, role=role)
         log_in(api, user)
-    with django_assert_max_num_queries(20 + 15):  # one event each, and the rest
+    with django_assert_max_num_queries(20 + 20):  # one event each, and the rest
         assert api.delete("/sessions", token=token).status_code == 204
+
+
+def test_ending_everyones_sessions_goes_on_where_it_was_cut_short(api, token, monkeypatch):
+    pairs = [log_in(api, user) for user in UserFactory.create_batch(5)]
+    monkeypatch.setattr(users, "ENDING_BATCH", 2)
+    end, batches = sessions.end, []
+
+    def end_two_batches(*arguments):
+        if len(batches) == 2:
+            raise OperationalError("canceling statement due to statement timeout")
+        batches.append(end(*arguments))
+        return batches[-1]
+
+    monkeypatch.setattr(sessions, "end", end_two_batches)
+    assert api.delete("/sessions", token=token).status_code == 503
+    assert Session.objects.filter(ended_by="revoked").count() == len(events("session.ended")) == 4
+    monkeypatch.setattr(sessions, "end", end)
+    assert api.delete("/sessions", token=token).status_code == 204
+    assert all(api.get("/users/me", token=pair["access"]).status_code == 401 for pair in pairs)
+    assert len(events("session.ended")) == 5
