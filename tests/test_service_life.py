@@ -2,19 +2,20 @@
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
+
+from tests.sent_mails import SentMails, eventually
 
 ROOT = Path(__file__).resolve().parent.parent
 NEEDED = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
@@ -40,27 +41,12 @@ except CommandError as error:
 """
 
 
-class Mailbox:
-    """An SMTP server that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[str, str]] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        self.mails.append((envelope.rcpt_tos[0], envelope.content.decode()))
-        return "250 OK"
-
-    def code_for(self, address: str) -> str:
-        mail = eventually(lambda: next((text for to, text in reversed(self.mails) if to == address), None))
-        return re.search(r"^\d{6}\r?$", mail, re.MULTILINE).group().strip()  # type: ignore[union-attr]
-
-
 class Service:
     """Server, worker and beat as separate processes, over a database of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.mailbox = Mailbox()
+        self.mailbox = SentMails()
         self.smtp = Controller(self.mailbox, hostname="127.0.0.1", port=free_port())
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -133,15 +119,6 @@ class Service:
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
-
-
-def eventually(question: Callable[[], Any], seconds: float = 20) -> Any:
-    """The first answer that is not empty."""
-    end = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
-    return answer
 
 
 @pytest.fixture(scope="module")

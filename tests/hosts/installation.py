@@ -9,8 +9,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from aiosmtpd.controller import Controller
 from accounts.models import JUST
 from scripts import services
 from tests.hosts.client import Caller
+from tests.sent_mails import SentMails, eventually
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ADMIN, PASSWORD = "admin@example.org", "Correct-horse-9"
@@ -35,34 +35,6 @@ def servers() -> dict[str, Any]:
         "redis-server": services.redis_program(),
         "pgbouncer": services.pgbouncer_program(),
     }
-
-
-def eventually(question: Callable[[], Any], seconds: float = 20) -> Any:
-    """The first answer that is not empty."""
-    end = time.monotonic() + seconds
-    while not (answer := question()):
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
-    return answer
-
-
-class Mailbox:
-    """An SMTP server that keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.mails: list[tuple[str, str]] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        self.mails.append((envelope.rcpt_tos[0], envelope.content.decode()))
-        return "250 OK"
-
-    def codes(self) -> Counter[tuple[str, str]]:
-        """How often each code came to each address."""
-        found = [(to, re.search(r"^(\d{6})\r?$", text, re.MULTILINE)) for to, text in list(self.mails)]
-        return Counter((to, code.group(1)) for to, code in found if code)
-
-    def code_for(self, address: str) -> str:
-        return str(eventually(lambda: next((code for to, code in self.codes() if to == address), None), seconds=60))
 
 
 class Replica:
@@ -137,7 +109,7 @@ class Installation:
         # Far from UTC, so that a session variable lost between two transactions would show.
         self.on_primary(f"ALTER ROLE {services.ROLE} SET timezone = 'Asia/Kathmandu'")
         self.pgbouncer_port = urlsplit(pooled).port
-        self.mailbox = Mailbox()
+        self.mailbox = SentMails()
         smtp = Controller(self.mailbox, hostname="127.0.0.1", port=services.free_port())
         smtp.start()
         stack.callback(smtp.stop)

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from tests.hosts.client import Caller
-from tests.hosts.installation import OLDEST, PASSWORD, Installation, eventually, pages
+from tests.hosts.installation import OLDEST, PASSWORD, Installation, pages
+from tests.sent_mails import eventually
 
 CALLERS = 24
 

@@ -4,7 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 from tests.hosts.client import Caller
-from tests.hosts.installation import PASSWORD, Installation, eventually
+from tests.hosts.installation import PASSWORD, Installation
+from tests.sent_mails import eventually
 
 ROUNDS = 10
 
