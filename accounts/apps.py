@@ -1,8 +1,12 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.contrib import admin as panel
 from django.contrib.admin import apps as admin
 from django.utils.translation import gettext_lazy as _
 
 from core.names import translate_names
+
+# Registered by the apps that they come from; nobody uses the first, and the others say what the list of sessions says.
+NOT_IN_THE_PANEL = ("auth.Group", "token_blacklist.OutstandingToken", "token_blacklist.BlacklistedToken")
 
 
 class AccountsConfig(AppConfig):
@@ -21,3 +25,8 @@ class PanelConfig(admin.AdminConfig):
 
     default_site = "accounts.panel.PanelSite"
     default = False
+
+    def ready(self) -> None:
+        super().ready()
+        for label in NOT_IN_THE_PANEL:
+            panel.site.unregister(apps.get_model(label))

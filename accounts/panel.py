@@ -3,8 +3,6 @@
 from typing import Any
 
 from django.conf import settings
-from django.contrib.admin import AdminSite
-from django.contrib.admin.forms import AdminAuthenticationForm, AdminPasswordChangeForm
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
@@ -14,9 +12,10 @@ from django.utils.translation import gettext_lazy as _
 from accounts.services import pages, passwords
 from core.actor import Actor
 from core.errors import Problem, TooManyRequests
+from core.panel_look import AdminSite, LogInForm, PasswordForm
 
 
-class PanelLogInForm(AdminAuthenticationForm):
+class PanelLogInForm(LogInForm):
     """Asks `accounts.services`, so the panel has the limits and the audit of the API."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -35,10 +34,10 @@ class PanelLogInForm(AdminAuthenticationForm):
             except ValidationError:
                 pages.sign_out(self.request)
                 raise
-        return self.cleaned_data
+        return dict(self.cleaned_data)
 
 
-class PanelPasswordForm(AdminPasswordChangeForm):
+class PanelPasswordForm(PasswordForm):
     """One's own password, changed by the service that ends the other sessions and tells the owner."""
 
     request: HttpRequest

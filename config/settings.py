@@ -161,6 +161,7 @@ INSTALLED_APPS = [
     "mail",
     "rbac",
     "accounts",
+    "unfold.apps.BasicAppConfig",  # looks only; without it the panel is Django's plain admin
     "accounts.apps.PanelConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -500,6 +501,30 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {},
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums"],
+}
+
+# What the panel shows where; its words in Russian: core.panel_words.
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": SITE_NAME,
+    "SITE_HEADER": SITE_NAME,
+    "SITE_SYMBOL": "shield_person",
+    "SHOW_HISTORY": False,
+    "SIDEBAR": {"navigation": "accounts.navigation.groups"},
+    "COLORS": {
+        "primary": {
+            "50": "#eef5fc",
+            "100": "#d9e9f8",
+            "200": "#b3d2f0",
+            "300": "#85b5e4",
+            "400": "#6aa5dd",
+            "500": "#5b9bd8",
+            "600": "#175ea8",
+            "700": "#134d8a",
+            "800": "#103f70",
+            "900": "#0d335b",
+            "950": "#08213c",
+        }
+    },
 }
 
 # --- Logging -----------------------------------------------------------------------------------------------------
