@@ -79,6 +79,7 @@ class User(AbstractBaseUser):
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
     objects = UserQuerySet.as_manager()
+    held_roles: list[dict[str, str]]  # id and name of each, in those users with whom they were read
 
     class Meta:
         db_table = "users"

@@ -257,7 +257,9 @@ def bounded(found: Any) -> dict[str, Any]:
     given = {"connect_timeout": 2, **found.get("OPTIONS", {})}
     if DATABASE_POOLED:  # nothing outlives a transaction on such a connection, so the limits come with the role
         return {**found, "OPTIONS": {**given, "prepare_threshold": None}, "DISABLE_SERVER_SIDE_CURSORS": True}
-    return {**found, "OPTIONS": {"options": " ".join(f"-c {k}={v}" for k, v in limits.items()), **given}}
+    # 0: what `core.prepared` asks is prepared at once; Django's own cursors bind on the client and prepare nothing.
+    prepared = {"prepare_threshold": 0, **given}
+    return {**found, "OPTIONS": {"options": " ".join(f"-c {k}={v}" for k, v in limits.items()), **prepared}}
 
 
 def replica(value: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
-from django.db.models import Exists, Subquery, Value
+from django.db.models import Exists, F, JSONField, OuterRef, Subquery, Value
 
+from core.prepared import Prepared
 from rbac.builtin import ADMIN
 from rbac.models import Permission, RoleGrant
 
@@ -81,9 +82,32 @@ def forget(user: "AnyUser | None") -> None:
         delattr(user, MEMORY)
 
 
+class _AsJson(Subquery):
+    """All rows of a subquery in one value: `[{"id": …, "name": …}]`."""
+
+    output_field = JSONField()
+
+    def as_postgresql(self, compiler: Any, connection: Any) -> Any:
+        row = "JSONB_BUILD_OBJECT('id', held.role_id, 'name', held.role_name)"
+        return self.as_sql(compiler, connection, _FROM.format(f"COALESCE(JSONB_AGG({row}), '[]')"))
+
+    def as_sqlite(self, compiler: Any, connection: Any) -> Any:
+        row = "JSON_OBJECT('id', held.role_id, 'name', held.role_name)"
+        return self.as_sql(compiler, connection, _FROM.format(f"JSON_GROUP_ARRAY({row})"))
+
+
+_FROM = "(SELECT {} FROM (%(subquery)s) held)"
+
+
+def roles_as_json(user: str) -> Subquery:
+    """The live roles by name, to be read within a query that has the user's id in its column `user`."""
+    grants = RoleGrant.objects.live().filter(user_id=OuterRef(user)).order_by("role__name")
+    return _AsJson(grants.values("role_id", role_name=F("role__name")))
+
+
 def _read(user_id: UUID) -> Holdings:
     grants, because = set(), defaultdict(set)
-    for role_id, name, expires_at, resource, action in _rows(user_id):
+    for role_id, name, expires_at, resource, action in _granted.rows(user_id):
         grant = HeldRole(name, role_id, expires_at)
         grants.add(grant)
         if resource is not None:
@@ -95,7 +119,7 @@ def _by_name(grants: Iterable[HeldRole]) -> tuple[HeldRole, ...]:
     return tuple(sorted(grants, key=lambda grant: grant.name))
 
 
-def _rows(user_id: UUID) -> Iterable[tuple[Any, ...]]:
+def _rows(user_id: UUID) -> Any:
     """One row for each grant and permission: what is stored, and for `admin` whatever exists."""
     given = RoleGrant.objects.live().filter(user_id=user_id).order_by()
     stored = given.values_list(
@@ -113,3 +137,6 @@ def _rows(user_id: UUID) -> Iterable[tuple[Any, ...]]:
         .values_list("role_id", "role_name", "expires_at", "resource", "action")
     )
     return stored.union(computed, all=True)
+
+
+_granted: Prepared[Any] = Prepared(_rows, UUID)

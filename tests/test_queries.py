@@ -45,16 +45,9 @@ def admin(world: World) -> str:
     return signed_in(world.admin).pair.access
 
 
-def test_who_asks_is_known_by_one_question(world: World, monkeypatch: Any) -> None:
-    """Session and user together."""
-    from accounts.views import myself
-
-    monkeypatch.setattr(myself, "answer", lambda user: __import__("rest_framework.response").response.Response({}))
+def test_oneself_with_roles_costs_one(world: World) -> None:
+    """Session, user and roles together."""
     assert questions("GET", "/api/v1/users/me", world.pair.access) == 1
-
-
-def test_oneself_with_roles_costs_two(world: World) -> None:
-    assert questions("GET", "/api/v1/users/me", world.pair.access) == 2
 
 
 def test_ones_permissions_cost_two(world: World, admin: str) -> None:

@@ -10,7 +10,7 @@ from accounts.addresses import Address, parse_address
 from accounts.models import User
 from accounts.validators import name_validator, username_validator
 from core.fields import FlagField, TextField
-from rbac.models import Role, RoleGrant
+from rbac.models import RoleGrant
 from rbac.serializers import RoleNameSerializer
 
 
@@ -112,24 +112,23 @@ def user_data(user: User) -> dict[str, Any]:
     data: dict[str, Any] = {"id": str(user.pk)}
     for name in (*_PLAIN, *_FLAGS):
         data[name] = getattr(user, name)
-    data["roles"] = [{"id": str(role.pk), "name": role.name} for role in roles_of(user)]
+    data["roles"] = roles_of(user)
     for name in _TIMES:
         data[name] = getattr(user, name)
     return data
 
 
-def roles_of(user: User) -> list[Role]:
-    """The live roles of one user, by name; of many, `attach_roles` reads them in one query."""
-    if "_roles" not in user.__dict__:
+def roles_of(user: User) -> list[dict[str, str]]:
+    """The live roles by name: read with the session, or else asked for here; of many, `attach_roles` asks at once."""
+    if "held_roles" not in user.__dict__:
         attach_roles([user])
-    roles: list[Role] = user.__dict__["_roles"]
-    return roles
+    return user.held_roles
 
 
 def attach_roles(users: list[User]) -> None:
     for user in users:
-        user.__dict__["_roles"] = []
+        user.held_roles = []
     by_id = {user.pk: user for user in users}
-    grants = RoleGrant.objects.live().filter(user_id__in=by_id).select_related("role").order_by("role__name")
-    for grant in grants:
-        by_id[grant.user_id].__dict__["_roles"].append(grant.role)
+    grants = RoleGrant.objects.live().filter(user_id__in=by_id).order_by("role__name")
+    for user_id, role_id, name in grants.values_list("user_id", "role_id", "role__name"):
+        by_id[user_id].held_roles.append({"id": str(role_id), "name": name})

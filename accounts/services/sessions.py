@@ -22,8 +22,10 @@ from core.actor import Actor
 from core.client import network
 from core.clock import database_now
 from core.errors import Problem
+from core.prepared import Prepared
 from core.transactions import after_commit
 from mail.services import send
+from rbac.holdings import roles_as_json
 
 Ended = Session.Ended
 RACES = 3
@@ -156,16 +158,22 @@ def _remember_place(actor: Actor, user: User, now: datetime) -> None:
         send("new_device", user.email, user.language, user_id=user.pk, device=actor.device, ip=actor.ip)
 
 
+_by_id = Prepared(lambda pk: Session.objects.with_clock().annotate(roles=roles_as_json("user_id")).filter(pk=pk), UUID)
+
+
 def live_session(claims: Claims | None) -> Session | None:
-    """The session, with its user, that an access token speaks for just now. One query."""
+    """The session, with its user and their roles, that an access token speaks for just now. One query."""
     if claims is None:
         return None
-    session = Session.objects.with_clock().filter(pk=claims.session_id).first()
+    session = _by_id.one(claims.session_id)
     if session is None or session.user_id != claims.user_id or session.ended_at or not session.user.is_active:
         return None
     if not _key_stands(session, claims):
         return None
-    return session if session.now.timestamp() < claims.expires_at and claims.gen <= session.gen else None
+    if session.now.timestamp() >= claims.expires_at or claims.gen > session.gen:
+        return None
+    session.user.held_roles = [{"id": str(UUID(role["id"])), "name": role["name"]} for role in vars(session)["roles"]]
+    return session
 
 
 def _key_stands(session: Session, claims: Claims) -> bool:

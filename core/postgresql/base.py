@@ -3,39 +3,74 @@
 The server's own limits (`statement_timeout`) do not help where the server itself is frozen or its host is gone.
 """
 
+import select
+import time
 from typing import Any
 
 import psycopg
 from django.db.backends.postgresql import base
+from django.db.backends.postgresql.operations import DatabaseOperations
 from psycopg.errors import _WaitTimeout
 
 from core import deadline
 
 STATEMENT_SECONDS = 6.0  # longer than the server gives a statement, so that usually the server says so
 CHECK_SECONDS = 1.0
+FRESH_SECONDS = 1.0  # after an answer, in which a look at the socket is check enough
+_PLANNED = "planned"
 
 
 class Connection(psycopg.Connection[Any]):
     most = STATEMENT_SECONDS
+    answered_at = 0.0
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """A connection that was given up is closed, since its answer could come to the next question."""
         try:
-            return super().wait(gen, interval, timeout or deadline.seconds_left(self.most))
+            answer = super().wait(gen, interval, timeout or deadline.seconds_left(self.most))
         except _WaitTimeout:
             self.close()
             raise psycopg.OperationalError("the database does not answer") from None
+        self.answered_at = time.monotonic()
+        return answer
+
+    def is_quiet(self) -> bool:
+        """Nothing to read: a server that ends a connection says so, or at least closes it."""
+        poll = select.poll()
+        poll.register(self.pgconn.socket, select.POLLIN)
+        return not poll.poll(0)
+
+
+class Operations(DatabaseOperations):
+    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
+        """For logs and tests: Django finds the words of its own cursors only."""
+        return super().last_executed_query(cursor, sql, params) or sql
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    ops_class = Operations
+
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         return Connection.connect(**conn_params)
 
+    def create_cursor(self, name: str | None = None) -> Any:
+        """A planned one binds on the server, so that psycopg can prepare what it executes; Django's own never does."""
+        if name is not _PLANNED:
+            return super().create_cursor(name)
+        planned: Any = base.ServerBindingCursor
+        return planned(self.connection)
+
+    def planned_cursor(self) -> Any:
+        """Whose statements PostgreSQL plans once for this connection, but behind PgBouncer: see `core.prepared`."""
+        return self._cursor(_PLANNED)  # type: ignore[attr-defined]
+
     def is_usable(self) -> bool:
-        """Asked before each request, of a connection that has been idle."""
-        if self.connection is None:
+        """Asked before each request. Most come a moment after the last, and a question for each would show."""
+        if self.connection is None or self.connection.closed:
             return False
+        if time.monotonic() - self.connection.answered_at < FRESH_SECONDS and self.connection.is_quiet():
+            return True
         self.connection.most = CHECK_SECONDS
         try:
             return bool(super().is_usable())

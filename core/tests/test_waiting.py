@@ -119,6 +119,7 @@ def test_a_connection_whose_server_is_silent_is_not_usable(late):
     connection.ensure_connection()
     ours, theirs = socket.socketpair()
     os.dup2(ours.fileno(), connection.connection.fileno())
+    connection.connection.answered_at = 0  # idle for longer than a moment
     try:
         assert not connection.is_usable()
     finally:

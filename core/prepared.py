@@ -1,0 +1,94 @@
+"""Questions that nearly every request asks: compiled by the ORM once, planned by PostgreSQL once on each connection.
+
+Compiling a query costs the ORM more than all the rest of a short request, and what Django sends is planned anew each
+time. Figures: docs/adr/0039-prepared-questions.md
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid4
+
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connection, models
+from django.db.models.query import ModelIterable, get_related_populators
+
+M = TypeVar("M", bound=models.Model)
+
+
+class Prepared(Generic[M]):
+    """`Prepared(lambda user: Grant.objects.filter(user_id=user), UUID)`, asked by `.rows(id)`.
+
+    `make` is called once with stand-ins for the values, so it must not look at them, nor at anything that changes
+    between two questions. `kinds` are UUID or str.
+    """
+
+    def __init__(self, make: Callable[..., models.QuerySet[M, Any]], *kinds: type) -> None:
+        self.make, self.kinds = make, kinds
+        self.compiled: dict[str, _Compiled] = {}
+
+    def rows(self, *values: UUID | str) -> Iterator[Any]:
+        """What the queryset gives: instances, or tuples for `values_list`."""
+        compiled = self.compiled.get(connection.vendor) or self._compile()
+        return compiled.read(self._fetch(compiled, values))
+
+    def one(self, *values: UUID | str) -> M | None:
+        return next(self.rows(*values), None)
+
+    def _compile(self) -> "_Compiled":
+        stand_ins = [uuid4() if kind is UUID else uuid4().hex for kind in self.kinds]
+        compiled = self.compiled[connection.vendor] = _Compiled(self.make(*stand_ins), stand_ins)
+        return compiled
+
+    def _fetch(self, compiled: "_Compiled", values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        try:
+            return compiled.fetch(values)
+        except NotSupportedError:
+            # A migration has changed the type of a column: PostgreSQL refuses the plan that this connection kept.
+            if connection.in_atomic_block:
+                raise
+            connection.close()
+            return compiled.fetch(values)
+
+
+class _Compiled:
+    def __init__(self, queryset: Any, stand_ins: list[Any]) -> None:
+        self.compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
+        self.sql, params = self.compiler.as_sql()
+        places = {_as_param(value): index for index, value in enumerate(stand_ins)}
+        # (True, which of the values) or (False, what always stands there)
+        self.params = [(True, places[p]) if p in places else (False, p) for p in params]
+        fields = [expression for expression, *_ in self.compiler.select or ()]
+        self.converters = self.compiler.get_converters(fields) if fields else {}
+        self.read = self.instances if issubclass(queryset._iterable_class, ModelIterable) else self.tuples
+
+    def fetch(self, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        given = [_as_param(value) for value in values]
+        params = [given[what] if is_given else what for is_given, what in self.params]
+        open_cursor = getattr(connection, "planned_cursor", connection.cursor)
+        with open_cursor() as cursor:
+            cursor.execute(self.sql, params)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+    def tuples(self, rows: list[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+        if not self.converters:
+            return iter(rows)
+        return map(tuple, self.compiler.apply_converters(rows, self.converters))
+
+    def instances(self, rows: list[tuple[Any, ...]]) -> Iterator[Any]:
+        """As `django.db.models.query.ModelIterable` does."""
+        compiler = self.compiler
+        places = compiler.klass_info["select_fields"]
+        start, end = places[0], places[-1] + 1
+        names = [select[0].target.attname for select in compiler.select[start:end]]
+        populators = get_related_populators(compiler.klass_info, compiler.select, DEFAULT_DB_ALIAS)  # type: ignore[call-arg]
+        for row in self.tuples(rows):
+            instance = compiler.klass_info["model"].from_db(DEFAULT_DB_ALIAS, names, row[start:end])
+            for populator in populators:
+                populator.populate(row, instance)
+            for name, place in compiler.annotation_col_map.items():
+                setattr(instance, name, row[place])
+            yield instance
+
+
+def _as_param(value: Any) -> Any:
+    return models.UUIDField().get_db_prep_value(value, connection) if isinstance(value, UUID) else value
