@@ -58,6 +58,20 @@ def ask(user: User, purpose: Purpose, email: str | None = None, *, anew: bool = 
     return challenge
 
 
+def ask_again(user: User, challenge_id: Any, to: str) -> bool:
+    """Mail this very challenge once more, to the address that it is for; False when it has ended.
+
+    The caller holds the lock on the user.
+    """
+    now = database_now()
+    challenge = open_challenges(user).filter(pk=challenge_id, email=to, link_expires_at__gt=now).first()
+    if challenge is None:
+        return False
+    Challenge.objects.filter(pk=challenge.pk).update(sent_at=now)
+    _mail(user, challenge, now)
+    return True
+
+
 def open_challenges(user: User) -> QuerySet[Challenge]:
     return Challenge.objects.filter(user=user, used_at=None, voided_at=None)
 
@@ -92,12 +106,11 @@ def meet(purposes: tuple[Purpose, ...], proof: Proof) -> Challenge | None:
 
 
 def _still_good(challenge: Challenge, email: str, now: datetime) -> bool:
-    return (
-        challenge.email == email
-        and challenge.code_expires_at > now
-        and challenge.attempts < Challenge.MAX_ATTEMPTS
-        and challenge.link_expires_at > now
-    )
+    return challenge.email == email and _code_counts(challenge, now) and challenge.link_expires_at > now
+
+
+def _code_counts(challenge: Challenge, now: datetime) -> bool:
+    return challenge.code_expires_at > now and challenge.attempts < Challenge.MAX_ATTEMPTS
 
 
 def _replace(user: User, purpose: Purpose, email: str, now: datetime) -> Challenge:
@@ -123,7 +136,7 @@ def _mail(user: User, challenge: Challenge, now: datetime) -> None:
         user_id=user.pk,
         challenge_id=challenge.pk,
         expires_at=challenge.link_expires_at,
-        with_code=limits.codes_count(user.email_key),
+        with_code=_code_counts(challenge, now) and limits.codes_count(user.email_key),
         code_seconds=_seconds(challenge.code_expires_at - now),
         link_seconds=_seconds(challenge.link_expires_at - now),
     )

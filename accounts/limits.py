@@ -4,10 +4,12 @@ Two kinds. Windows ("60 an hour per client") are counted in Redis, or in the dat
 configured or away. Failures of one account always stand in the database: emptying Redis unlocks nobody.
 """
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils.translation import gettext_lazy as _
 
 from accounts.addresses import canonical
 from accounts.errors import TooManyAttempts
@@ -26,6 +28,7 @@ FAILURES_PER_CLIENT = 100  # an hour
 WRONG_CODES_PER_ACCOUNT = 20  # a day
 FAILURES_BEFORE_WAITING = 10
 FAILURES_BEFORE_KNOWN_PLACES_ONLY = 100
+WAITS_READ = 300  # rows of one account, for the panel
 WAITS = tuple(timedelta(minutes=m) for m in (1, 2, 4, 8, 15))
 
 _HIT = """
@@ -93,6 +96,14 @@ def allow_mail_request(ip: str | None) -> None:
 def allows_mail(email_key: str) -> bool:
     """Whether one more mail may go to this address, known or not. Counts it."""
     return not settings.RATE_LIMITS or count("mails", email_key, HOUR)[0] <= MAILS_PER_ADDRESS
+
+
+def spend_mail(email_key: str) -> None:
+    """`allows_mail` for whoever may know whether the address has an account. Raises TooManyRequests."""
+    if settings.RATE_LIMITS:
+        counted, left = count("mails", email_key, HOUR)
+        if counted > MAILS_PER_ADDRESS:
+            raise TooManyRequests(_("This address has had its mails for this hour."), retry_after=left)
 
 
 def codes_count(email_key: str) -> bool:
@@ -184,6 +195,24 @@ def _refuse_waiting(rows: dict[str, FailedLogIns], ip: str | None, user: User | 
         known = user and KnownPlace.objects.filter(user=user, network=network(ip)).exists()
         if not known:
             raise TooManyAttempts(retry_after=int(WAITS[-1].total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How guessing at one account stands: failures in a row, and until when networks that failed must wait."""
+
+    failures: int = 0
+    until: datetime | None = None
+    known_places_only: bool = False
+
+
+def waits_of(user: User, now: datetime) -> Waits:
+    """For people to look at. Networks beyond the first few hundred are not looked at."""
+    counted = FailedLogIns.objects.filter(account=account_key(user, "")).order_by("account", "network")
+    rows = list(counted[:WAITS_READ]) if settings.RATE_LIMITS else []
+    failures = next((row.count for row in rows if not row.network), 0)
+    waiting = [row.wait_until for row in rows if row.wait_until and row.wait_until > now]
+    return Waits(failures, max(waiting, default=None), failures >= FAILURES_BEFORE_KNOWN_PLACES_ONLY)
 
 
 def forgive(user: User) -> None:

@@ -38,6 +38,10 @@ class UserQuerySet(models.QuerySet["User"]):
         """Any part of e-mail, username or a name, case ignored in any script."""
         return self.filter(search_text__contains=text.casefold())
 
+    def with_clock(self) -> Self:
+        """With `now`, the database's clock."""
+        return self.annotate(now=Now())
+
     def sortable(self) -> Self:
         """With `last_login_key`, which is never null: somebody who never logged in comes first."""
         return self.annotate(last_login_key=Coalesce("last_login", Value(EPOCH)))
@@ -52,7 +56,8 @@ class User(AbstractBaseUser):
         COMMAND = "command"
         IMPORT = "import"
 
-    SEARCHED = ("email", "username", "first_name", "middle_name", "last_name")
+    NAMES = ("first_name", "middle_name", "last_name")
+    SEARCHED = ("email", "username", *NAMES)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField(max_length=254, help_text="As typed; mail goes here and nowhere else.")
@@ -80,6 +85,7 @@ class User(AbstractBaseUser):
     REQUIRED_FIELDS: ClassVar[list[str]] = []
     objects = UserQuerySet.as_manager()
     held_roles: list[dict[str, str]]  # id and name of each, in those users with whom they were read
+    now: datetime  # by `with_clock`
 
     class Meta:
         db_table = "users"
@@ -98,6 +104,11 @@ class User(AbstractBaseUser):
             self.search_text = "\n".join(getattr(self, name) or "" for name in self.SEARCHED).casefold()
             update_fields = None if update_fields is None else {*update_fields, "search_text"}
         super().save(*args, update_fields=update_fields, **kwargs)
+
+    @property
+    def full_name(self) -> str:
+        """Empty for whoever gave no name."""
+        return " ".join(filter(None, (getattr(self, name) for name in self.NAMES)))
 
     @property
     def is_superuser(self) -> bool:

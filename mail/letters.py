@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext_lazy as _
+
+from core.language import Words
+
 VERIFY_PAGE = "/account/verify"
 RESET_PAGE = "/account/reset"
 
@@ -12,10 +16,11 @@ LANGUAGES = ("en", "ru")
 class Letter:
     """One kind of mail; its words stand in `templates/mail/<language>/<name>.txt`.
 
-    `purpose` is that of the challenge whose code and link it carries, `page` where the link leads.
-    `tells_where` adds time, device and address of what happened.
+    `called` is what staff knows it by. `purpose` is that of the challenge whose code and link it carries, `page`
+    where the link leads. `tells_where` adds time, device and address of what happened.
     """
 
+    called: Words
     purpose: str | None = None
     page: str = ""
     has_code: bool = False
@@ -23,16 +28,16 @@ class Letter:
 
 
 LETTERS = {
-    "verify": Letter(purpose="verify", page=VERIFY_PAGE, has_code=True),
-    "reset": Letter(purpose="reset", page=RESET_PAGE, has_code=True),
-    "email_change": Letter(purpose="email_change", page=VERIFY_PAGE, has_code=True),
-    "invitation": Letter(purpose="invitation", page=RESET_PAGE),
-    "already_registered": Letter(),
-    "account_closed": Letter(),
-    "email_taken": Letter(),
-    "email_change_notice": Letter(tells_where=True),
-    "email_changed": Letter(tells_where=True),
-    "password_changed": Letter(tells_where=True),
-    "session_reused": Letter(tells_where=True),
-    "new_device": Letter(tells_where=True),
+    "verify": Letter(_("Verification"), purpose="verify", page=VERIFY_PAGE, has_code=True),
+    "reset": Letter(_("Password reset"), purpose="reset", page=RESET_PAGE, has_code=True),
+    "email_change": Letter(_("Confirm a new address"), purpose="email_change", page=VERIFY_PAGE, has_code=True),
+    "invitation": Letter(_("Invitation"), purpose="invitation", page=RESET_PAGE),
+    "already_registered": Letter(_("You have an account already")),
+    "account_closed": Letter(_("Your account is closed")),
+    "email_taken": Letter(_("Somebody wanted this address")),
+    "email_change_notice": Letter(_("A new address was asked for"), tells_where=True),
+    "email_changed": Letter(_("Address changed"), tells_where=True),
+    "password_changed": Letter(_("Password changed"), tells_where=True),
+    "session_reused": Letter(_("A session was ended for safety"), tells_where=True),
+    "new_device": Letter(_("Sign-in from a new device"), tells_where=True),
 }

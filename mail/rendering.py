@@ -6,7 +6,7 @@ digits in a row.
 """
 
 import re
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parseaddr
 from typing import Any
 from uuid import UUID
@@ -72,11 +72,17 @@ def context(mail: OutgoingMail, letter: Letter, language: str) -> dict[str, Any]
         words |= secrets(mail, letter, letter.purpose, language)
     if letter.tells_where:
         words |= {
-            "when": f"{format_date(mail.created_at.astimezone(UTC), 'j E Y, H:i')} UTC",
+            "when": f"{format_date(happened_at(mail).astimezone(UTC), 'j E Y, H:i')} UTC",
             "device": device_name(mail.context.get("device", ""), language),
             "ip": mail.context.get("ip", ""),
         }
     return words
+
+
+def happened_at(mail: OutgoingMail) -> datetime:
+    """A letter that is sent again still speaks of the first time."""
+    at = mail.context.get("at")
+    return datetime.fromisoformat(at) if at else mail.created_at
 
 
 def secrets(mail: OutgoingMail, letter: Letter, purpose: str, language: str) -> dict[str, Any]:

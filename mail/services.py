@@ -24,11 +24,12 @@ def send(
 ) -> OutgoingMail:
     """Write the mail within the caller's transaction, so that it goes out exactly if the change stands.
 
-    `expires_at` is when it is of no use any more. Known in `context`: `device` and `ip` of what happened;
-    `code_seconds` and `link_seconds`, what is left when a code is sent again. Text typed by people has no
-    place in mails, so other keys are a ValueError, as is a mail that does not exist or lacks its challenge.
+    `expires_at` is when it is of no use any more. Known in `context`: `device` and `ip` of what happened, and `at`,
+    when, if that was before now; `code_seconds` and `link_seconds`, what is left when a code is sent again. Text typed
+    by people has no place in mails, so other keys are a ValueError, as is a mail that does not exist or lacks its
+    challenge.
     """
-    if unknown := context.keys() - {"device", "ip", "code_seconds", "link_seconds"}:
+    if unknown := context.keys() - {"device", "ip", "at", "code_seconds", "link_seconds"}:
         raise ValueError(f"no place in a mail for {sorted(unknown)}")
     if template not in LETTERS or (LETTERS[template].purpose and challenge_id is None):
         raise ValueError(f"no such mail, or no challenge for it: {template!r}")

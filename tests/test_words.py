@@ -391,7 +391,7 @@ def test_every_heading_and_column_of_the_panel_is_russian(panel: Client, path: s
 
 
 def test_every_label_of_a_person_in_the_panel_is_russian(panel: Client) -> None:
-    user = UserFactory(language="ru")
+    user = UserFactory(language="ru", first_name="Анна", last_name="Ли")
     page = panel.get(f"/admin/accounts/user/{user.pk}/change/")
     found = [text for text in labels(page) if text not in {"Id", "Id:", user.email}]
     assert len(found) > 10
