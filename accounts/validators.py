@@ -7,6 +7,8 @@ its owner, and for nothing else.
 import re
 import unicodedata
 from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -14,7 +16,6 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 username_validator = RegexValidator(
     r"\A[A-Za-z0-9_.-]{3,30}\Z", _("3 to 30 letters, digits, dots, dashes and underscores."), "invalid_username"
@@ -43,15 +44,23 @@ class MaximumLengthValidator:
 
 
 @lru_cache(maxsize=1)
-def _dictionary() -> frozenset[str]:
-    return frozenset(FREQUENCY_LISTS["passwords"])
+def _dictionary() -> str:
+    """zxcvbn's list of passwords, as it stands in its file: between commas, in one string. The package itself would
+    hold 13 MiB in each process."""
+    package = find_spec("zxcvbn")
+    source = Path(str(package and package.origin)).with_name("frequency_lists.py").read_text()
+    return "," + source.partition('"passwords": "')[2].partition('"')[0].replace("\\'", "'") + ","
+
+
+def _is_in_dictionary(word: str) -> bool:
+    return "," not in word and f",{word}," in _dictionary()
 
 
 class DictionaryPasswordValidator:
     """Refuses what stands in zxcvbn's list of passwords, beside Django's own list."""
 
     def validate(self, password: str, user: Any = None) -> None:
-        if password.lower().strip() in _dictionary():
+        if _is_in_dictionary(password.lower().strip()):
             raise ValidationError(_("This password is too common."), "password_too_common")
 
     def get_help_text(self) -> str:
@@ -71,7 +80,7 @@ class OwnWordsValidator:
         rest = password
         for word in sorted(known, key=len, reverse=True):
             rest = rest.replace(word, "")
-        return rest != password and (len(rest) < settings.PASSWORD_MIN_LENGTH or rest in _dictionary())
+        return rest != password and (len(rest) < settings.PASSWORD_MIN_LENGTH or _is_in_dictionary(rest))
 
     def get_help_text(self) -> str:
         return gettext("Not made of your name, your address or the name of this site.")

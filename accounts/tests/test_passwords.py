@@ -7,6 +7,7 @@ from django.contrib.auth.hashers import BCryptSHA256PasswordHasher, identify_has
 from django.contrib.auth.password_validation import CommonPasswordValidator
 from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
+from accounts import validators
 from accounts.models import Challenge, FailedLogIns, Session, User
 from accounts.services import sessions
 from accounts.tests.clock import time_passes
@@ -446,6 +447,10 @@ def common_to_django_alone() -> list[str]:
 def common_to_zxcvbn_alone() -> list[str]:
     djangos = CommonPasswordValidator().passwords
     return sorted(word for word in FREQUENCY_LISTS["passwords"] if len(word) >= 8 and word not in djangos)
+
+
+def test_the_file_of_zxcvbn_is_read_as_python_reads_it():
+    assert validators._dictionary().strip(",").split(",") == FREQUENCY_LISTS["passwords"]
 
 
 @pytest.mark.parametrize("words", [common_to_django_alone, common_to_zxcvbn_alone])
