@@ -122,7 +122,8 @@ def places(context: dict[str, Any]) -> set[str]:
 def grants_of(user: User) -> list[RoleGrant]:
     live = RoleGrant.objects.live().filter(user=user).select_related("role", "granted_by")
     grants = list(live.order_by("role__name"))
-    user.__dict__["_roles"] = [grant.role for grant in grants]  # the entity tag is made of them too
+    # The entity tag is made of them too.
+    user.held_roles = [{"id": str(grant.role_id), "name": grant.role.name} for grant in grants]
     return grants
 
 
