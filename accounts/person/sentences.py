@@ -20,7 +20,7 @@ SENTENCES: dict[str, Words] = {
     "email.change_asked": _("Asked for another address"),
     "email.change_failed": _("Wrong or ended code or link for a new address"),
     "email.changed": _("Address changed"),
-    "guard.refused": _("Refused: %(operation)s. %(code)s"),
+    "guard.refused": _("Refused: %(operation)s (%(code)s)"),
     "job.ended": _("Background work ended: %(kind)s, %(state)s"),
     "job.started": _("Background work asked for: %(kind)s"),
     "key.created": _("First key of tokens made"),
@@ -101,7 +101,11 @@ WHY: dict[str, Words] = {
     "unverified": _("the address is not verified"),
 }
 ENDS: dict[str, Words] = {"done": _("finished"), "failed": _("failed"), "cancelled": _("cancelled")}
-CODES = {problem.code: problem.title for problem in (OwnAccount, PrivilegeEscalation, LastAdministrator)}
+CODES: dict[str, Words] = {
+    OwnAccount.code: _("it is their own account"),
+    PrivilegeEscalation.code: _("above their own permissions"),
+    LastAdministrator.code: _("nobody else could assign roles"),
+}
 JOINED_BY: dict[str, Words] = {
     User.JoinedBy.SIGN_UP: _("signed up"),
     User.JoinedBy.ADMINISTRATOR: _("by an administrator"),

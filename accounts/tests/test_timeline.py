@@ -23,6 +23,7 @@ from core.ids import uuid7
 ROOT = Path(__file__).resolve().parent.parent.parent
 APPS = ("accounts", "rbac", "mail", "audit", "core", "config")
 AUDIT, PRUNED = Path("audit/services.py"), "audit.pruned"
+INDEXES = {"audit_events_target", "audit_events_actor"}
 START = datetime(2026, 5, 1, tzinfo=UTC)
 
 
@@ -100,7 +101,7 @@ def test_each_sentence_is_another_one_in_russian_and_survives_missing_details(ac
         ("user.changed", {"fields": ["first_name", "language"]}, "Profile changed: first name, language"),
         ("user.changed", {"fields": ["of_a_newer_release"]}, "Profile changed: of_a_newer_release"),
         ("guard.refused", {"operation": "grant", "code": "privilege_escalation"},
-         "Refused: give a role. Beyond your own permissions"),
+         "Refused: give a role (above their own permissions)"),
         ("mail.sent_again", {"template": "reset"}, "Mail sent again: Password reset"),
         ("of.a_newer_release", {}, "of.a_newer_release"),
         ("session.started", {"device": "%(role)s 100 %"}, "Signed in: %(role)s 100 %"),
@@ -171,14 +172,14 @@ def test_the_cursor_of_one_person_shows_nothing_of_another(ann: Any) -> None:
 @pytest.mark.service
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL's plans")
 def test_no_page_of_it_reads_the_whole_trail(ann: Any) -> None:
-    busy = UserFactory()  # half of all there is, as somebody of the staff may have done
+    busy = UserFactory()  # half of all there was once, as somebody does who imports a file
     strangers = [uuid7() for _ in range(2000)]
     events = [
         Event(
             at=START + timedelta(seconds=n),
             action="user.changed",
             target_id=ann.pk if n % 500 == 0 else strangers[n % 2000],
-            actor_id=busy.pk if n % 2 else strangers[n % 1999],
+            actor_id=busy.pk if n < 30_000 and n % 2 else strangers[n % 1999],
         )
         for n in range(40_000)
     ]
@@ -199,8 +200,15 @@ def assert_by_index(user: Any, cursor_text: str | None) -> None:
     assert len(scans) == 2
     for question in scans:
         with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT TEXT) {question}")
-            plan = "\n".join(row[0] for row in cursor.fetchall())
-        assert "Seq Scan" not in plan, plan
-        assert "Sort" not in plan, plan
-        assert "audit_events_target" in plan or "audit_events_actor" in plan, plan
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {question}")
+            found = list(nodes(cursor.fetchone()[0][0]["Plan"]))
+        assert {node["Index Name"] for node in found if "Index Name" in node} & INDEXES, found
+        assert not [node for node in found if node["Node Type"] == "Seq Scan"], found
+        read = max(node["Actual Rows"] + node.get("Rows Removed by Filter", 0) for node in found)
+        assert read <= 4 * LENGTH, found
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from nodes(part)
