@@ -133,6 +133,14 @@ def _werkzeug_pbkdf2(digest: str, rounds: str, salt: str, found: str) -> str:
     return _pbkdf2(digest, int(rounds), salt.encode(), bytes.fromhex(found))
 
 
+def _our_pbkdf2(digest: str, rounds: str, salt: str, found: str) -> str:
+    return _pbkdf2(digest, int(rounds), _unpadded(salt.rstrip("=")), _unpadded(found.rstrip("=")))
+
+
+def _our_scrypt(n: str, r: str, p: str, salt: str, found: str) -> str:
+    return _scrypt(int(n), int(r), int(p), _unpadded(salt.rstrip("=")), _unpadded(found.rstrip("=")))
+
+
 def _keycloak(text: str) -> str:
     """A credential of a realm export: `secretData` and `credentialData`, which are JSON in JSON there."""
     try:
@@ -185,6 +193,15 @@ _FORMS: tuple[tuple[str, Callable[..., str]], ...] = (
     (
         r"scrypt:(?P<n>\d{1,9}):(?P<r>\d\d?):(?P<p>\d\d?)\$(?P<salt>[^$]+)\$(?P<found>(?:[0-9a-f]{2})+)",
         _werkzeug_scrypt,
+    ),
+    # What an export of ours has of those whom it took over before.
+    (
+        rf"foreign_pbkdf2\$(?P<digest>\w{{1,10}})\$(?P<rounds>\d{{1,9}})\$(?P<salt>{_B64}=*)\$(?P<found>{_B64}=*)",
+        _our_pbkdf2,
+    ),
+    (
+        rf"foreign_scrypt\$(?P<n>\d{{1,9}})\$(?P<r>\d\d?)\$(?P<p>\d\d?)\$(?P<salt>{_B64}=*)\$(?P<found>{_B64}=*)",
+        _our_scrypt,
     ),
     (rf"pbkdf2:(?P<digest>\w{{1,10}}):(?P<rounds>\d{{1,9}})\$(?P<salt>[^$]+)\$(?P<found>{_HEX})", _werkzeug_pbkdf2),
 )

@@ -1,4 +1,4 @@
-"""Long work that runs in the background while somebody watches."""
+"""Long work that runs in the background while somebody watches, and the files that it reads and writes."""
 
 from typing import Self
 from uuid import UUID
@@ -90,3 +90,38 @@ class Job(models.Model):
         if self.state == self.State.DONE:
             return 100
         return min(99, self.done * 100 // self.total) if self.total else None
+
+
+class StoredFile(models.Model):
+    """A file that somebody gave, or that a job wrote. It stands in the database because every host sees that."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    owner_id = models.UUIDField(null=True)  # null for a command
+    name = models.CharField(max_length=200)
+    size = models.PositiveBigIntegerField(default=0)
+    lines = models.PositiveIntegerField(default=0)
+    is_whole = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "stored_files"
+        indexes = [models.Index(fields=["expires_at"], name="stored_files_by_expiry")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class StoredPiece(models.Model):
+    """The bytes of a file from `start` on."""
+
+    file = models.ForeignKey(StoredFile, models.CASCADE, related_name="pieces", db_index=False)
+    start = models.PositiveBigIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        db_table = "stored_pieces"
+        constraints = [models.UniqueConstraint(fields=["file", "start"], name="stored_pieces_once")]
+
+    def __str__(self) -> str:
+        return f"{self.file_id} from {self.start}"

@@ -72,6 +72,9 @@ class User(AbstractBaseUser):
     is_verified = models.BooleanField(default=False)
     is_staff = models.BooleanField(default=False)
     joined_by = models.CharField(max_length=16, choices=JoinedBy.choices, default=JoinedBy.SIGN_UP)
+    external_id = models.CharField(  # noqa: DJ001 - null: most have none
+        max_length=128, null=True, blank=True, help_text="What the system that it was taken over from calls it."
+    )
     password_contested = models.BooleanField(
         default=False,
         help_text="Sign-ups with different passwords: only one carried by the verification counts.",
@@ -89,7 +92,12 @@ class User(AbstractBaseUser):
 
     class Meta:
         db_table = "users"
-        constraints = [models.UniqueConstraint(Lower("username"), name="users_username_any_case")]
+        constraints = [
+            models.UniqueConstraint(Lower("username"), name="users_username_any_case"),
+            models.UniqueConstraint(
+                fields=["external_id"], condition=Q(external_id__isnull=False), name="users_external_id"
+            ),
+        ]
         indexes = [
             models.Index(fields=["created_at", "id"], name="users_by_created"),
             models.Index(Coalesce("last_login", Value(EPOCH)), "id", name="users_by_last_login"),
@@ -101,9 +109,12 @@ class User(AbstractBaseUser):
     def save(self, *args: Any, update_fields: Any = None, **kwargs: Any) -> None:
         """Keeps `search_text` true whenever something that it holds is saved."""
         if update_fields is None or set(self.SEARCHED) & set(update_fields):
-            self.search_text = "\n".join(getattr(self, name) or "" for name in self.SEARCHED).casefold()
+            self.fill_search_text()
             update_fields = None if update_fields is None else {*update_fields, "search_text"}
         super().save(*args, update_fields=update_fields, **kwargs)
+
+    def fill_search_text(self) -> None:
+        self.search_text = "\n".join(getattr(self, name) or "" for name in self.SEARCHED).casefold()
 
     @property
     def full_name(self) -> str:

@@ -9,7 +9,7 @@ from django.contrib.sessions.models import Session as PageSession
 from django.db import transaction
 from django.db.models import QuerySet
 
-from accounts import limits, tokens
+from accounts import limits, stored_files, tokens
 from accounts.job_models import Job
 from accounts.models import Challenge, Counter, KnownPlace, Session, User
 from accounts.services import keys
@@ -34,6 +34,7 @@ def clean_up() -> dict[str, int]:
         "known_places": _delete(KnownPlace.objects.filter(last_at__lt=now - PLACES_KEPT)),
         "signing_keys": keys.delete_ended(now),
         "jobs": _delete(Job.objects.filter(finished_at__lt=now - JOBS_KEPT)),
+        "stored_files": stored_files.delete_expired(),
         "page_sessions": _delete(PageSession.objects.filter(expire_date__lt=now)),
         "users": delete_unverified(),
     }

@@ -44,14 +44,20 @@ class Kind:
     """Where the function stands; it is imported when a job of the kind runs."""
     permission: str
     """Without it nobody starts such a job, and one that runs stops before its next step."""
+    ended: str = ""
+    """What is called with a job when it has ended, whichever way."""
 
 
-KINDS: dict[str, Kind] = {}
+KINDS: dict[str, Kind] = {
+    "export_users": Kind("accounts.services.exports.step", "user:export", "accounts.services.exports.ended"),
+    "import_users": Kind("accounts.services.imports.step", "user:import", "accounts.services.imports.ended"),
+}
 
 REASONS = {
     "actor_gone": _("Whoever asked for this has no active account any more."),
     "permission_denied": _("Whoever asked for this has lost the permission to do it."),
     "workers_lost": _("It did not get on: each worker that tried was lost."),
+    "file_gone": _("The file is not there any more."),
     "internal_error": _("Something went wrong. Operators: the log says more."),
 }
 
@@ -209,6 +215,8 @@ def _finish(job: Job, state: State, reason: str = "") -> None:
 def _ended(actor: Actor, job: Job) -> None:
     if job.actor_id is not None:
         record(actor, "job.ended", job, kind=job.kind, state=job.state, done=job.done, failed=job.failed)
+    if ended := KINDS[job.kind].ended:
+        after_commit(lambda: import_string(ended)(job))
     log.info(f"job.{job.state}", job=str(job.pk), kind=job.kind, done=job.done, failed=job.failed, reason=job.reason)
 
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from django.db.models import DateTimeField, F
 
-from accounts.job_models import Job
+from accounts.job_models import Job, StoredFile
 from accounts.models import Challenge, Counter, FailedLogIns, KnownPlace, Session, SigningKey, User
 from mail.models import OutgoingMail
 
-AGEING = (User, Session, SigningKey, Challenge, FailedLogIns, KnownPlace, Counter, OutgoingMail, Job)
+AGEING = (User, Session, SigningKey, Challenge, FailedLogIns, KnownPlace, Counter, OutgoingMail, Job, StoredFile)
 
 
 def time_passes(**duration: float) -> None:

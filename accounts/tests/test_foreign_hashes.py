@@ -68,6 +68,12 @@ FOREIGN = {
 }
 
 
+@pytest.mark.parametrize("name", FOREIGN)
+def test_what_was_taken_over_once_can_be_taken_over_again(name):
+    """From an export of ours."""
+    assert taken_over(taken_over(FOREIGN[name])) == taken_over(FOREIGN[name])
+
+
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", FOREIGN)
 def test_its_owner_logs_in_once_and_has_a_hash_of_ours(api, name):

@@ -38,16 +38,28 @@ def read(request: Any, question: Callable[[str], T]) -> T:
     It is asked again on the primary when the replica fails, whatever the reason, so nobody is told of it.
     """
     if is_configured() and watch.state() == "ok" and not has_just_written(request):
-        try:
-            answer = question(REPLICA)
-        except Error as error:
-            connections[REPLICA].close()
-            watch.distrust(error)
-        else:
+        answer = _ask_replica(question)
+        if answer is not None:
             metrics.LISTS.labels("replica").inc()
-            return answer
+            return answer[0]
     metrics.LISTS.labels("primary").inc()
     return question(DEFAULT_DB_ALIAS)
+
+
+def read_behind(question: Callable[[str], T]) -> T:
+    """Likewise, for whoever may miss what was written in the last seconds, as an export may."""
+    answer = _ask_replica(question) if is_configured() and watch.state() == "ok" else None
+    return question(DEFAULT_DB_ALIAS) if answer is None else answer[0]
+
+
+def _ask_replica(question: Callable[[str], T]) -> tuple[T] | None:
+    """None when it failed."""
+    try:
+        return (question(REPLICA),)
+    except Error as error:
+        connections[REPLICA].close()
+        watch.distrust(error)
+        return None
 
 
 def has_just_written(request: Any) -> bool:
