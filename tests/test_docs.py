@@ -88,7 +88,7 @@ def test_the_guide_to_the_api_lists_every_code() -> None:
 def all_problems() -> list[type[Problem]]:
     modules = (accounts.errors, config.views, core.errors, rbac.errors)
     found = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
-    return [value for value in found if issubclass(value, Problem)]
+    return sorted((value for value in found if issubclass(value, Problem)), key=lambda problem: problem.__name__)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
