@@ -85,7 +85,6 @@ def show(request: HttpRequest, user: User, refusal: Refusal | None = None) -> Te
         "title": user.full_name or user.email,
         "opts": User._meta,
         "person": user,
-        "is_oneself": user.pk == request.user.pk,
         "may": may,
         "marks": marks_of(user),
         "buttons": buttons_for(user, may),

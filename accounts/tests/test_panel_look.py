@@ -125,7 +125,8 @@ def test_without_unfold_the_plain_panel_does_all_the_same(tmp_path):
     environment = {**os.environ, "PLAIN_TEST_DATABASE": str(tmp_path / "plain.sqlite3")}
     if not settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         environment["PLAIN_TEST_DATABASE"] = "test_plain_panel"
-    tests = sorted(str(file) for file in Path(__file__).parent.glob("test_panel*.py"))
+    here = Path(__file__).parent
+    tests = sorted(str(file) for file in (*here.glob("test_panel*.py"), here / "test_person_page.py"))
     options = ["-q", "-p", "no:cacheprovider", "-m", "not slow", "--create-db", "--ds=tests.plain_panel"]
     command = [sys.executable, "-m", "pytest", *options, *tests]
     run = subprocess.run(command, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, timeout=540)

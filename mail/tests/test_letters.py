@@ -147,6 +147,12 @@ def test_it_says_when_where_and_from_which_device():
     )
 
 
+def test_a_letter_that_is_sent_again_speaks_of_the_first_time():
+    context = {"device": "Chrome on Windows", "at": "2026-03-02T04:05:00+03:00"}
+    mail = letter("password_changed", created_at=datetime(2026, 11, 21, 1, 43, tzinfo=UTC), context=context)
+    assert "When: 2 March 2026, 01:05 UTC\n" in bodies(mail)[0]
+
+
 def test_it_says_so_in_russian_too():
     mail = letter("new_device", "ru", created_at=datetime(2026, 11, 21, 1, 43, tzinfo=UTC))
     text = bodies(mail)[0]
