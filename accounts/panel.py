@@ -1,14 +1,17 @@
 """The staff panel's front door: our log-in, our limits, our sessions."""
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.views import PasswordChangeView
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
+from accounts import panel_jobs, panel_overview
 from accounts.services import pages, passwords
 from core.actor import Actor
 from core.errors import Problem, TooManyRequests
@@ -69,6 +72,15 @@ class PanelSite(AdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         user = request.user
         return bool(user.is_authenticated and user.is_active and user.is_staff)
+
+    def get_urls(self) -> Any:
+        own = path("jobs/<uuid:job_id>/", self.admin_view(partial(panel_jobs.page, self)), name="job")
+        return [own, *super().get_urls()]
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        context = {**self.each_context(request), "title": self.index_title, **panel_overview.context(request)}
+        request.current_app = self.name
+        return TemplateResponse(request, "panel/overview.html", context)
 
     def logout(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         if request.method == "POST":

@@ -148,12 +148,13 @@ def key_value(row: Any, field: str) -> Any:
     return row[field] if isinstance(row, dict) else getattr(row, field)
 
 
-_WRITE: dict[type, Callable[[Any], list[str]]] = {
+_WRITE: dict[type, Callable[[Any], list[Any]]] = {
     datetime: lambda v: ["d", v.isoformat()],
     UUID: lambda v: ["u", v.hex],
     str: lambda v: ["s", v],
+    int: lambda v: ["i", v],
 }
-_READ: dict[str, Callable[[str], Any]] = {"d": datetime.fromisoformat, "u": UUID, "s": str}
+_READ: dict[str, Callable[[Any], Any]] = {"d": datetime.fromisoformat, "u": UUID, "s": str, "i": int}
 
 
 def write_cursor(backwards: bool, values: list[Any], name: str) -> str:

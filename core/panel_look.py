@@ -3,7 +3,8 @@
 Without "unfold" in INSTALLED_APPS Django's own admin stands in, plainer, and everything works on (docs/adr/0036).
 """
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 from django.apps import apps
 from django.contrib import admin
@@ -13,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 
+F = TypeVar("F", bound=Callable[..., Any])
 IS_DRESSED = apps.is_installed("unfold")
 
 ModelAdmin: Any = admin.ModelAdmin
@@ -60,7 +62,7 @@ class LookOnly(ModelAdmin):
         return own or [field.name for field in self.model._meta.fields if field.name not in self.hidden]
 
 
-def display(function: Any = None, *, label: Any = None, **options: Any) -> Any:
+def display(*, label: dict[str, str] | None = None, **options: Any) -> Callable[[F], F]:
     """`admin.display`; with `label` what it says is a mark in a colour, by `{value: "success" | "danger" | …}`.
 
     The function then answers (value, words), and the words stay words where there are no colours.
@@ -69,12 +71,11 @@ def display(function: Any = None, *, label: Any = None, **options: Any) -> Any:
     def decorate(function: Any) -> Any:
         if IS_DRESSED and label is not None:
             function.label = label
-            return admin.display(function, **options)
-        if label is None:
-            return admin.display(function, **options)
-        return admin.display(_words_of(function), **options)
+        elif label is not None:
+            function = _words_of(function)
+        return admin.display(function, **options)
 
-    return decorate if function is None else decorate(function)
+    return decorate
 
 
 def _words_of(function: Any) -> Any:

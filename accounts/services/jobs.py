@@ -51,6 +51,11 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "export_users": Kind("accounts.services.exports.step", "user:export", "accounts.services.exports.ended"),
     "import_users": Kind("accounts.services.imports.step", "user:import", "accounts.services.imports.ended"),
+    "bulk_deactivate": Kind("accounts.services.bulk.step", "user:delete"),
+    "bulk_restore": Kind("accounts.services.bulk.step", "user:delete"),
+    "bulk_end_sessions": Kind("accounts.services.bulk.step", "session:revoke"),
+    "bulk_invite": Kind("accounts.services.bulk.step", "user:write"),
+    "bulk_grant": Kind("accounts.services.bulk.step", "role:assign"),
 }
 
 REASONS = {

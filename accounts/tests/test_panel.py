@@ -331,7 +331,10 @@ def test_every_list_and_every_row_of_the_panel_renders(browser, admin, rows, lab
     assert browser.get(f"{path}/{row.pk}/history/").status_code == 200
 
 
-@pytest.mark.parametrize("label", [label for label in PAGES if label not in HIDDEN])
+MADE_BY_SERVICES = {"rbac.role", "rbac.permission"}  # see test_panel_roles
+
+
+@pytest.mark.parametrize("label", [label for label in PAGES if label not in HIDDEN | MADE_BY_SERVICES])
 def test_nothing_is_added_changed_or_deleted_through_the_panel(browser, admin, rows, label):
     model = next(m for m in site._registry if m._meta.label_lower == label)
     row = model._default_manager.order_by("pk").last()
@@ -344,7 +347,7 @@ def test_nothing_is_added_changed_or_deleted_through_the_panel(browser, admin, r
         assert browser.get(f"{path}/{row.pk}/delete/").status_code == 403
         assert browser.post(f"{path}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
         action = {"action": "delete_selected", "_selected_action": str(row.pk), "post": "yes"}
-        assert browser.post(f"{path}/", action).status_code in (200, 302, 403)
+        assert browser.post(f"{path}/", action).status_code == 403
     assert model._default_manager.filter(pk=row.pk).exists()
 
 

@@ -51,3 +51,18 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   }
 });
+
+// A job's page looks again while the job is under way.
+document.addEventListener("DOMContentLoaded", () => {
+  const look = async () => {
+    const job = document.getElementById("job");
+    if (!job || !job.dataset.lookAgain) return;
+    const answer = await fetch(location.href).catch(() => null);
+    if (answer && answer.ok) {
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("job");
+      if (fresh && !job.contains(document.activeElement)) job.replaceWith(fresh);
+    }
+    setTimeout(look, Number(job.dataset.lookAgain));
+  };
+  setTimeout(look, 1500);
+});
