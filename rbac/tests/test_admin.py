@@ -43,9 +43,9 @@ def test_the_panel_hides_it_from_everybody_else(holder, model):
         panel_of(model).changelist_view(request)
 
 
-@pytest.mark.parametrize("model", NEEDED)
-def test_the_panel_changes_nothing_around_the_services(admin, model):
-    request, panel = asking(admin), panel_of(model)
+def test_grants_are_changed_on_a_persons_page_only(admin):
+    """What the panel does to roles and permissions: accounts/tests/test_panel_roles.py."""
+    request, panel = asking(admin), panel_of(RoleGrant)
     assert panel.has_view_permission(request)
     assert not panel.has_add_permission(request)
     assert not panel.has_change_permission(request)
