@@ -3,10 +3,15 @@
 
 import os
 import sys
+import tempfile
 
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    if sys.argv[1:2] == ["serve"] and "--again" not in sys.argv:
+        # Where its processes put what they count; prometheus-client looks for it once, when it is imported.
+        folder = tempfile.TemporaryDirectory(prefix="muster-metrics-")
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder.name
     try:
         from django.core.management import execute_from_command_line
     except ImportError:

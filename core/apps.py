@@ -1,3 +1,5 @@
+import sys
+
 from django.apps import AppConfig
 
 from core import telemetry
@@ -7,4 +9,5 @@ class CoreConfig(AppConfig):
     name = "core"
 
     def ready(self) -> None:
-        telemetry.start()
+        if sys.argv[1:2] != ["serve"]:  # which forks: each of its processes starts it for itself
+            telemetry.start()

@@ -7,7 +7,6 @@ Through its WSGI interface each half-sent body would hold a thread, for as long 
 import asyncio
 import ipaddress
 import json
-import multiprocessing
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from core import deadline, metrics
 from core.errors import CONTENT_TYPE, BadRequest, Problem, ServiceUnavailable
 from core.middleware import MAX_BODY, known_or_new
 from core.outcome import log
+from core.supervisor import LEAVE
 
 Headers = list[tuple[str, str]]
 
@@ -60,8 +60,9 @@ class Application:
         self.leaving = False
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_signal_handler(signal.SIGUSR1, self.leave)
-        self.watch_supervisor(loop)
+        """granian has its handler of SIGTERM already; what came while we were starting is heard now."""
+        loop.add_signal_handler(LEAVE, self.leave)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {LEAVE, signal.SIGTERM})
 
     def leave(self) -> None:
         """Answer what comes, and close each connection with its answer; `/readyz` says 503, so that balancers turn
@@ -71,13 +72,6 @@ class Application:
         a busy one of them would keep the worker from ever ending.
         """
         self.leaving = True
-
-    def watch_supervisor(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nobody else would end a worker whose supervisor was killed outright."""
-        supervisor = multiprocessing.parent_process()
-        if supervisor and supervisor.pid != os.getppid():
-            os.kill(os.getpid(), signal.SIGTERM)
-        loop.call_later(2, self.watch_supervisor, loop)
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         body = b""
@@ -248,13 +242,3 @@ def resolve(host: str, port: int) -> str:
 
 def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
-
-
-def __getattr__(name: str) -> Any:
-    """`core.server:application`, made when a worker asks for it; the supervisor needs no Django handler."""
-    if name != "application":
-        raise AttributeError(name)
-    from django.conf import settings
-    from django.core.servers.basehttp import get_internal_wsgi_application
-
-    return Application(get_internal_wsgi_application(), settings.HASHING_PATHS)

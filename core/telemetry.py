@@ -33,6 +33,14 @@ def start() -> None:
         _start_tracing()
 
 
+def stop() -> None:
+    """At the end of a process that leaves without Python's own ending."""
+    if _tracer:
+        from opentelemetry import trace
+
+        trace.get_tracer_provider().shutdown()  # type: ignore[attr-defined]
+
+
 # --- Errors ------------------------------------------------------------------------------------------------------
 
 

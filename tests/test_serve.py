@@ -249,7 +249,7 @@ def test_a_worker_that_dies_counts_as_hashing_no_more_and_its_counts_stay(tmp_pa
     with serving(tmp_path, "--workers", "2") as server:
         for _ in range(10):
             status_of(server, "/healthz")
-        [first, *_] = children_of(server, b"spawn_main")
+        [first, *_] = children_of(server, "web")
         threading.Thread(target=lambda: suppressed(ask, server, whole(LOG_IN)), daemon=True).start()
         os.kill(first, signal.SIGKILL)
         time.sleep(1)
@@ -279,11 +279,54 @@ def test_ctrl_c_ends_it_while_its_workers_are_still_starting(tmp_path):
     """Python's own answer to SIGINT is a traceback and exit code 1."""
     with serving(tmp_path, ready=False) as server:
         deadline = time.monotonic() + 30
-        while len(children_of(server, b"spawn_main")) < 2 and time.monotonic() < deadline:
+        while len(children_of(server, "web")) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         os.killpg(server.process.pid, signal.SIGINT)
         assert server.process.wait(30) == 0
     assert "Traceback" not in server.log.read_text()
+
+
+def test_it_serves_on_however_often_its_workers_die(tmp_path):
+    with serving(tmp_path, "--workers", "2") as server:
+        for _ in range(3):
+            killed = wait_for_workers(server)
+            for worker in killed:
+                os.kill(worker, signal.SIGKILL)
+            while set(killed) & set(children_of(server, "web")):
+                time.sleep(0.01)
+        wait_for_workers(server)
+        server.wait_until_ready()
+        assert {status_of(server, "/healthz") for _ in range(20)} == {200}
+        assert server.stop() == 0
+    died = [line for line in server.log.read_text().splitlines() if '"web.died"' in line]
+    assert [json.loads(line)["exit_code"] for line in died] == [-signal.SIGKILL] * 6
+
+
+def wait_for_workers(server: Server, number: int = 2) -> list[int]:
+    deadline = time.monotonic() + 30
+    while len(found := children_of(server, "web")) < number and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(found) == number
+    return found
+
+
+def test_a_worker_that_was_still_starting_at_sigterm_knows_that_it_leaves(tmp_path):
+    """It is begun again, and SIGTERM comes before it can hear anything."""
+    with serving(tmp_path, "--workers", "1", LEAVING_SECONDS="8") as server:
+        [first] = children_of(server, "web")
+        os.kill(first, signal.SIGKILL)
+        while not (starting := set(all_children_of(server)) - {first, background_of(server)}):
+            time.sleep(0.01)
+        assert not is_listening(server.port)
+        server.process.send_signal(signal.SIGTERM)
+        answers = []
+        while server.process.poll() is None:
+            with contextlib.suppress(OSError, ValueError):
+                answers.append(status_of(server, "/readyz"))
+            time.sleep(0.02)
+        assert server.process.returncode == 0
+    assert len(starting) == 1
+    assert set(answers) == {503}
 
 
 def test_nothing_outlives_a_supervisor_that_is_killed(tmp_path):
@@ -318,11 +361,21 @@ def test_the_background_work_is_begun_again_when_it_dies(tmp_path):
 
 
 def background_of(server: Server) -> int:
-    """The process id of `manage.py background`, 0 when there is none."""
-    return next(iter(children_of(server, b"background")), 0)
+    """The process id of the background work, 0 when there is none."""
+    return next(iter(children_of(server, "background")), 0)
 
 
-def children_of(server: Server, named: bytes) -> list[int]:
+def children_of(server: Server, named: str) -> list[int]:
+    return [child for child in all_children_of(server) if name_of(child) == named]
+
+
+def all_children_of(server: Server) -> list[int]:
     threads = Path(f"/proc/{server.process.pid}/task").iterdir()
-    children = [child for thread in threads for child in (thread / "children").read_text().split()]
-    return [int(child) for child in children if named in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+
+
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""

@@ -14,11 +14,10 @@ from tests.faults.journal import sign_up_parts
 from tests.faults.proxy import Killer
 from tests.faults.run import Run, fault
 from tests.faults.services import wait_until
-from tests.faults.system import PASSWORD, Server, drain_time
+from tests.faults.system import PASSWORD, WORKERS, Server, drain_time
 from tests.serving import ROOT
 
 POINTS = 20
-CRASH_LOOP = 6  # seconds: a worker that dies sooner than that after it was begun ends the server, as granian has it
 
 
 @fault(
@@ -63,8 +62,7 @@ def sign_up(run: Run, server: Server, email: str = "") -> int:
 
 def kill_at(run: Run, server: Server, killer: Killer, at: int, is_after: bool) -> bool:
     """Whether the sign-up is there. It is there as a whole or not at all, and can be repeated."""
-    run.check(wait_until(lambda: started(server) == started(server, "Spawning"), 60), "a worker did not start")
-    run.calm(CRASH_LOOP)
+    run.check(wait_until(lambda: told(server, "Started worker") == WORKERS + told(server, "web.died"), 60), "no worker")
     email = f"k{secrets.token_hex(8)}@example.org"
     killer.arm(at, is_after=is_after)
     status = sign_up(run, server, email)
@@ -92,9 +90,9 @@ def time_to_serve(run: Run, server: Server) -> float:
     return late
 
 
-def started(server: Server, word: str = "Started") -> int:
-    """How many workers the log says were begun."""
-    return server.log.read_text().count(f'"event": "{word} worker')
+def told(server: Server, event: str) -> int:
+    """How often the log says so."""
+    return server.log.read_text().count(f'"event": "{event}')
 
 
 @fault(

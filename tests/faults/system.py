@@ -48,7 +48,7 @@ class Server:
     def workers(self) -> list[int]:
         """The processes that take requests."""
         mine = [pid for pid in family(self.process.pid) if pid != self.process.pid]
-        return [pid for pid in mine if b"spawn_main" in command_of(pid)]
+        return [pid for pid in mine if name_of(pid) == "web"]
 
     def memory(self) -> float:
         """MiB that all its processes hold, what they share counted once (PSS)."""
@@ -69,11 +69,11 @@ class Server:
             return self.process.wait()
 
 
-def command_of(pid: int) -> bytes:
+def name_of(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
+        return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
-        return b""
+        return ""
 
 
 class System:

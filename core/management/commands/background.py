@@ -15,7 +15,13 @@ class Command(BaseCommand):
     def handle(self, **options: Any) -> None:
         if settings.REDIS_URL:
             raise CommandError("REDIS_URL is set: run `celery -A config worker` and `celery -A config beat` instead.")
-        stop = threading.Event()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, lambda *_: stop.set())
-        import_string("config.background.run")(stop)
+        run()
+
+
+def run() -> None:
+    """Until SIGTERM."""
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})  # blocked in a child of `serve`
+    import_string("config.background.run")(stop)

@@ -1,20 +1,18 @@
 """`manage.py serve`: the production server, as `./run` and the container start it."""
 
-import multiprocessing
+import argparse
+import ctypes
+import logging
 import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
-import tempfile
-import threading
-import time
-from argparse import ArgumentParser
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -23,8 +21,11 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
+from core import supervisor, telemetry
+from core.management.commands import background
 from core.outcome import log
-from core.server import is_loopback, resolve
+from core.preload import preload
+from core.server import Application, is_loopback, resolve
 
 LEAST_LEAVING_SECONDS = 0.5  # in which connections are closed with their next answer, whatever LEAVING_SECONDS says
 WHOLE_DRAIN_SECONDS = 29  # containers are usually killed after 30
@@ -35,31 +36,38 @@ CONNECTIONS = 4096  # a worker; half-open ones are cheap, and 1,000 of them must
 class Command(BaseCommand):
     help = "Serve in production: workers, and without REDIS_URL the background work. SIGTERM drains."
 
-    def add_arguments(self, parser: ArgumentParser) -> None:
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="processes")
+        parser.add_argument("--again", choices=["web", "background"], help=argparse.SUPPRESS)  # what died
 
-    def handle(self, *, host: str, port: int, workers: int, **options: Any) -> None:
+    def handle(self, *, host: str, port: int, workers: int, again: str | None, **options: Any) -> None:
+        keep_memory_small()
+        if again:
+            run = background.run if again == "background" else lambda: work(server_at(host, port), preload())
+            be_child(again, os.getppid(), run)
         address = free_address(host, port)
         if settings.DEBUG and not is_loopback(address):
             raise CommandError(f"DEBUG must be false to serve on {host}, which others can reach.")
         if settings.PUBLIC_URL_IS_DEFAULT and is_loopback(address):
-            os.environ["PUBLIC_URL"] = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        # Workers load the settings anew: they see that variable, and share no connection or lock with us.
-        multiprocessing.set_start_method("spawn", force=True)
-        background = None if settings.REDIS_URL else Background()
+            begin_anew_as(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        signal.pthread_sigmask(signal.SIG_BLOCK, supervisor.BLOCKED)
         allow_many_connections()
-        server = Supervisor(address, port, workers)
-        with tempfile.TemporaryDirectory(prefix="muster-metrics-") as folder:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # where the workers put what they count, to be summed up
-            try:
-                if background:
-                    background.start()
-                server.serve()
-            finally:
-                if background:
-                    background.stop()
+        run = partial(work, server_at(address, port), preload())
+        children = [forked("web", run) for _ in range(max(1, workers))]
+        if not settings.REDIS_URL:
+            children.append(forked("background", background.run))
+        itself = [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve", "--host", address, "--port", str(port)]
+        log.info("serve.began", address=address, port=port, workers=workers)
+        logging.shutdown()
+        supervisor.become(
+            children=[{"name": name, "pid": pid, "command": [*itself, "--again", name]} for name, pid in children],
+            leaving=max(LEAST_LEAVING_SECONDS, settings.LEAVING_SECONDS),
+            whole=WHOLE_DRAIN_SECONDS,
+            folder=os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""),
+            log={"style": settings.LOG_FORMAT, "file": settings.LOG_FILE},
+        )
 
 
 def free_address(host: str, port: int) -> str:
@@ -72,6 +80,14 @@ def free_address(host: str, port: int) -> str:
         raise CommandError(f"Cannot serve on {host} port {port}: {reason}.") from None
 
 
+def begin_anew_as(public_url: str) -> None:
+    """With settings that know where we are, for whoever just tries it out on another port."""
+    if public_url != settings.PUBLIC_URL:
+        os.environ["PUBLIC_URL"] = public_url
+        shutil.rmtree(os.environ.pop("PROMETHEUS_MULTIPROC_DIR", ""), ignore_errors=True)
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same program
+
+
 def allow_many_connections() -> None:
     """Each is an open file, and shells often allow 1,024, which a thousand idle clients use up."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -80,106 +96,60 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-class Supervisor(MPServer):
-    """granian, with a drain that ends. A second SIGTERM, or the time, kills what is left."""
-
-    def __init__(self, address: str, port: int, workers: int) -> None:
-        self.asked_to_stop = 0
-        super().__init__(
-            "core.server:application",
-            address=address,
-            port=port,
-            interface=Interfaces.RSGI,
-            workers=max(1, workers),
-            runtime_mode=RuntimeModes.mt,  # the other aborts its process at the end
-            http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=IDLE_SECONDS * 1000),
-            websockets=False,
-            backlog=CONNECTIONS,
-            backpressure=CONNECTIONS,
-            respawn_failed_workers=True,
-            workers_kill_timeout=WHOLE_DRAIN_SECONDS - settings.LEAVING_SECONDS,
-            log_level=LogLevels(settings.LOG_LEVEL.lower()),
-            log_dictconfig=settings.LOGGING,
-        )
-        # Ignored in a worker too until it can handle it: the default would kill one that is still starting.
-        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-
-    def signal_handler_interrupt(self, *args: Any, **kwargs: Any) -> None:
-        self.asked_to_stop += 1
-        if self.asked_to_stop > 1:
-            for worker in self.wrks:
-                worker.kill()
-        super().signal_handler_interrupt()
-
-    def _spawn_workers(self, *args: Any) -> None:
-        with deaf_to_ctrl_c():
-            super()._spawn_workers(*args)
-
-    def _respawn_workers(self, *args: Any, **kwargs: Any) -> None:
-        with deaf_to_ctrl_c():
-            super()._respawn_workers(*args, **kwargs)
-
-    def _stop_workers(self) -> None:
-        for worker in self.wrks:
-            if worker.is_alive():
-                os.kill(worker.inner.pid, signal.SIGUSR1)
-        end = time.monotonic() + max(LEAST_LEAVING_SECONDS, settings.LEAVING_SECONDS)
-        while time.monotonic() < end and self.asked_to_stop < 2:
-            time.sleep(0.05)
-        super()._stop_workers()
+def forked(name: str, run: Callable[[], None]) -> tuple[str, int]:
+    ours = os.getpid()
+    return name, os.fork() or be_child(name, ours, run)
 
 
-@contextmanager
-def deaf_to_ctrl_c() -> Iterator[None]:
-    """What is started meanwhile never hears SIGINT, which a terminal sends to every process of the group: we tell
-    the workers what follows from it. We hear it a moment later."""
-    resource_tracker.ensure_running()  # multiprocessing's first start of it would unblock the signal again
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def be_child(name: str, parent: int, run: Callable[[], None]) -> NoReturn:
+    """What the supervisor will clean up is none of a child's business, so it ends without Python's own ending."""
+    code = 1
     try:
-        yield
+        supervisor.end_with_parent(parent)
+        with suppress(OSError):
+            Path("/proc/self/comm").write_text(name)  # what top shows
+        telemetry.start()
+        run()
+        code = 0
+    except Exception:
+        log.exception(f"{name}.failed")
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        telemetry.stop()
+        logging.shutdown()
+        os._exit(code)
 
 
-class Background:
-    """`manage.py background` as a child process, begun again when it dies."""
+def keep_memory_small() -> None:
+    """glibc would give each thread a heap of its own, and keep what large pieces left. See docs/adr/0042-memory.md."""
+    with suppress(AttributeError):  # another C library
+        mallopt, malloc_trim = ctypes.CDLL(None).mallopt, ctypes.CDLL(None).malloc_trim
+        mallopt(-8, 1)  # M_ARENA_MAX
+        mallopt(-3, 256 * 1024)  # M_MMAP_THRESHOLD, which would grow with what is freed
+        mallopt(-1, 256 * 1024)  # M_TRIM_THRESHOLD
+        malloc_trim(0)
 
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
-        self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        self.begin()
-        threading.Thread(target=self.keep, name="background", daemon=True).start()
+def server_at(address: str, port: int) -> MPServer:
+    """granian, of which only the worker is used: `core.supervisor` keeps them."""
+    server = MPServer(
+        "muster",
+        address=address,
+        port=port,
+        interface=Interfaces.RSGI,
+        runtime_mode=RuntimeModes.mt,  # the other aborts its process at the end
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=IDLE_SECONDS * 1000),
+        websockets=False,
+        backlog=CONNECTIONS,
+        backpressure=CONNECTIONS,
+        log_level=LogLevels(settings.LOG_LEVEL.lower()),
+        log_dictconfig=settings.LOGGING,
+    )
+    server._init_shared_socket()
+    return server
 
-    def begin(self) -> None:
-        with_us = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []  # should we be killed outright
-        command = [*with_us, sys.executable, str(settings.BASE_DIR / "manage.py"), "background"]
-        # In a session of its own, where no Ctrl-C reaches it before we do.
-        self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-        if self.stopping.is_set():
-            self.process.terminate()
 
-    def keep(self) -> None:
-        delay = 1
-        while self.process:
-            started = time.monotonic()
-            code = self.process.wait()
-            if self.stopping.is_set():
-                return
-            delay = 1 if time.monotonic() - started > 60 else min(60, delay * 2)
-            log.error("background.died", exit_code=code, restart_in=delay)
-            if self.stopping.wait(delay):
-                return
-            self.begin()
-
-    def stop(self) -> None:
-        self.stopping.set()
-        if not self.process or self.process.poll() is not None:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+def work(server: MPServer, wsgi: Any) -> None:
+    """A worker: this process answers requests until SIGTERM."""
+    application = Application(wsgi, settings.HASHING_PATHS)
+    server._spawn_worker(0, server._spawn_rsgi_worker, lambda: application).inner.run()

@@ -1,0 +1,33 @@
+"""What a request needs, loaded once by the process that forks all others, so that they share its memory."""
+
+import gc
+from contextlib import suppress
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.hashers import get_hashers
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.servers.basehttp import get_internal_wsgi_application
+from django.db import connections
+from django.urls import get_resolver
+from django.utils.module_loading import import_string
+from django.utils.translation.trans_real import translation as catalog
+
+
+def preload() -> Any:
+    """The WSGI application. No thread and no connection is left behind, which a fork would not survive."""
+    application = get_internal_wsgi_application()
+    get_resolver().reverse_dict  # noqa: B018 - filled when it is looked at
+    for language, _ in settings.LANGUAGES:
+        catalog(language)
+    with suppress(ValidationError):
+        validate_password("")  # reads the lists of common passwords
+    for hasher in get_hashers():
+        if hasher.library:
+            hasher._load_library()  # type: ignore[attr-defined]
+    import_string("config.background.run")
+    connections.close_all()
+    gc.collect()
+    gc.freeze()  # else the collector would write to each object, and so copy each page
+    return application
