@@ -58,6 +58,7 @@ SENTENCES: dict[str, Words] = {
     "user.verification_failed": _("Wrong or ended code or link at verification"),
     "user.verification_sent": _("Verification sent by staff"),
     "user.verified": _("Address verified"),
+    "users.exported": _("People exported: %(users)s"),
 }
 ALARMING = frozenset(
     [
