@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _PREFIX = "session:"
 _USED = "used-sessions"
 _BATCH = 500
+_REMEMBERED = 10_000
+
+_touched: dict[UUID, int] = {}  # the second in which this process last wrote
 
 
 def appear(session: Session) -> None:
@@ -35,9 +38,15 @@ def appear(session: Session) -> None:
 
 
 def touch(session_id: UUID, now: datetime) -> None:
-    """At each request. Only a key that is there is touched: an ended session does not come back."""
-    if settings.REDIS_URL:
-        _write(session_id, int(now.timestamp()), xx=True, keepttl=True)
+    """At each request, but once in a second, which is as exact as it is kept. Only a key that is there is touched: an
+    ended session does not come back."""
+    second = int(now.timestamp())
+    if not settings.REDIS_URL or _touched.get(session_id) == second:
+        return
+    if _write(session_id, second, xx=True, keepttl=True):
+        if len(_touched) >= _REMEMBERED:
+            _touched.clear()
+        _touched[session_id] = second
 
 
 def vanish(session_ids: list[UUID]) -> None:
@@ -84,14 +93,17 @@ def _carry(ids: list[UUID]) -> None:
     Session.objects.bulk_update(stale, ["last_used_at"])
 
 
-def _write(session_id: UUID, value: int, **how: Any) -> None:
-    def both(redis: "Redis") -> None:
+def _write(session_id: UUID, value: int, **how: Any) -> bool:
+    """Whether Redis took it."""
+
+    def both(redis: "Redis") -> bool:
         pipeline = redis.pipeline(transaction=False)
         pipeline.set(_key(session_id), value, **how)
         pipeline.sadd(_USED, str(session_id))
         pipeline.execute()
+        return True
 
-    ask(both)
+    return bool(ask(both))
 
 
 def _forget(session_ids: list[UUID]) -> None:

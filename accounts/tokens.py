@@ -7,6 +7,7 @@ stores one: the latest pair follows from the row, letter by letter, for as long 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Literal
 from uuid import UUID
 
@@ -25,6 +26,7 @@ from core.secrets import keyed_hash
 
 AUDIENCE = "muster"
 Kind = Literal["access", "refresh"]
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,9 @@ class Claims:
     gen: int
     expires_at: int
     """Seconds since 1970. Compare it with the database's clock, not with this host's."""
+
+
+_verified: dict[bytes, Claims] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,19 +105,30 @@ def jti_of(session_id: UUID, gen: int, kind: Kind) -> str:
 def read(token: str, kind: Kind) -> Claims | None:
     """What a token of ours claims; None for anything malformed, forged, or of the other kind.
 
-    The header names one of our keys, and the algorithm is that key's own (RFC 8725 §3.1). Whether the key was
-    revoked is for the database to say: ask `keys.stands`.
+    One that was verified in this process is not verified again: what it claims cannot change, and whether it still
+    counts is for the database to say, each time. It is remembered by its hash, so that no memory holds a usable one.
     """
+    name = sha256(f"{kind} {token}".encode(errors="replace")).digest()
+    claims = _verified.get(name)
+    if claims is None and (claims := _verify(token, kind)):
+        if len(_verified) >= REMEMBERED:
+            _verified.clear()
+        _verified[name] = claims
+    return claims
+
+
+def _verify(token: str, kind: Kind) -> Claims | None:
+    """The header names one of our keys, and the algorithm is that key's own (RFC 8725 §3.1). Whether the key was
+    revoked is for the database to say: ask `keys.stands`."""
     try:
         header = jwt.get_unverified_header(token)
         key = keys.known(header["kid"])
         if key is None or header != {"alg": key.algorithm, "typ": "JWT", "kid": key.kid}:
             return None
         payload = _backend(key).decode(token)  # type: ignore[arg-type]  # a str, whatever it says
-        claims = _claims(key, payload, kind)
+        return _claims(key, payload, kind)
     except (jwt.PyJWTError, TokenBackendError, AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None
-    return claims
 
 
 def _claims(key: Key, payload: dict[str, Any], kind: Kind) -> Claims | None:
@@ -141,9 +157,8 @@ def blacklist(sessions: list[Session]) -> None:
     BlacklistedToken.objects.bulk_create(BlacklistedToken(token=token) for token in outstanding)
 
 
-def listed(claims: Claims) -> Exists:
+def listed(jti: str) -> Exists:
     """Whether the blacklist names this refresh token: to be asked in the query that reads its session."""
-    jti = jti_of(claims.session_id, claims.gen, "refresh")
     return Exists(BlacklistedToken.objects.filter(token__jti=jti))
 
 

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Subquery
 from django.db.models.functions import Now
 
 from accounts import keys, limits, presence, tokens
 from accounts.addresses import MAX_LENGTH, canonical
 from accounts.errors import EmailNotVerified, InvalidCredentials, InvalidRefreshToken
 from accounts.hashing import check_password, make_password
-from accounts.models import KnownPlace, Session, User
+from accounts.models import KnownPlace, Session, SigningKey, User
 from accounts.tokens import Claims, TokenPair
 from audit.services import record, record_failure
 from core import metrics
@@ -23,6 +23,7 @@ from core.client import network
 from core.clock import database_now
 from core.errors import Problem
 from core.prepared import Prepared
+from core.secrets import fingerprint
 from core.transactions import after_commit
 from mail.services import send
 from rbac.holdings import roles_as_json
@@ -206,12 +207,21 @@ def refresh(actor: Actor, token: str) -> TokenPair:
     raise InvalidRefreshToken
 
 
+def _unlisted(session_id: UUID, user_id: UUID, jti: str, secret: str) -> QuerySet[Session]:
+    signing = Subquery(SigningKey.objects.filter(sealed_under=secret, retired_at=None).values("kid")[:1])
+    found = Session.objects.with_clock().annotate(listed=tokens.listed(jti), signing_kid=signing)
+    return found.filter(pk=session_id, user_id=user_id, ended_at=None, listed=False)
+
+
+_to_refresh = Prepared(_unlisted, UUID, UUID, str, str)
+
+
 def refreshable_session(claims: Claims | None) -> Session | None:
-    """The session that a refresh token is of, if that has not ended. One query."""
+    """The session that a refresh token is of, if that has not ended, with the key that signs. One query."""
     if claims is None:
         return None
-    found = Session.objects.with_clock().annotate(listed=tokens.listed(claims))
-    session = found.filter(pk=claims.session_id, user_id=claims.user_id, ended_at=None, listed=False).first()
+    jti = tokens.jti_of(claims.session_id, claims.gen, "refresh")
+    session = _to_refresh.one(claims.session_id, claims.user_id, jti, fingerprint())
     if session is None or not session.user.is_active or session.refresh_expires_at <= session.now:
         return None
     if not _key_stands(session, claims):
@@ -223,13 +233,19 @@ def _rotate(session: Session, asked_from: str) -> TokenPair | None:
     """The one conditional UPDATE that decides who made the successor."""
     successor = copy(session)  # whoever loses must not sign with times of its own
     _set_generation_times(successor, session.now)
-    successor.gen, successor.key_id, successor.rotated_from = session.gen + 1, keys.current().kid, asked_from
+    successor.gen, successor.key_id, successor.rotated_from = session.gen + 1, _kid(session), asked_from
     changed = ("gen", "key_id", "rotated_from", "rotated_at", "last_used_at", "access_expires_at", "refresh_expires_at")
     mine = Session.objects.filter(pk=session.pk, gen=session.gen, ended_at=None)
     if not mine.update(**{name: getattr(successor, name) for name in changed}):
         return None
     presence.appear(successor)
     return tokens.sign_pair(successor, session.now)
+
+
+def _kid(session: Session) -> str:
+    """What signs: read with the session, a moment ago. Where there is none that opens, one is made."""
+    kid: str | None = vars(session).get("signing_kid")
+    return kid if kid and keys.known(kid) else keys.current().kid
 
 
 def _within_grace(session: Session) -> bool:

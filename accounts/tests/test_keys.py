@@ -51,6 +51,7 @@ def one_rsa_key_after_another(rsa, monkeypatch):
 def a_process_that_has_just_begun(monkeypatch):
     monkeypatch.setattr(keys, "_known", {})
     monkeypatch.setattr(keys, "_absent", {})
+    monkeypatch.setattr(tokens, "_verified", {})
 
 
 @pytest.fixture
@@ -65,6 +66,7 @@ def pair(api, user):
 
 def as_another_process():
     """Forgets what this one has seen."""
+    tokens._verified.clear()
     keys._known.clear()
     keys._absent.clear()
 
@@ -633,3 +635,15 @@ def test_the_doctor_says_which_keys_cannot_be_opened(pair, settings):
     (is_good, _), (is_bad, text) = doctors_findings()
     assert (is_good, is_bad) == (True, False)
     assert text.startswith(f"{kid} was sealed under another SECRET_KEY")
+
+
+def test_what_is_remembered_of_a_token_is_its_hash_and_no_more_than_so_many(api, user, monkeypatch):
+    monkeypatch.setattr(tokens, "REMEMBERED", 2)
+    monkeypatch.setattr(tokens, "_verified", {})
+    pairs = [log_in(api, user) for _ in range(3)]
+    for pair in pairs:
+        assert tokens.read(pair["access"], "access") == tokens.read(pair["access"], "access")
+        assert tokens.read(pair["access"], "refresh") is None
+        assert tokens.read(pair["access"] + "A", "access") is None
+    assert 1 <= len(tokens._verified) <= 2
+    assert all(type(name) is bytes and len(name) == 32 for name in tokens._verified)
