@@ -161,6 +161,24 @@ def test_a_storm_of_hashes_keeps_nothing_else_waiting(application):
     assert {protocol.status for protocol in told} == {200}
 
 
+@pytest.mark.parametrize(
+    ("form", "waits"),
+    [
+        (b"grant_type=refresh_token&refresh_token=x", False),
+        (b"grant_type=password&username=a&password=b", True),
+        (b"grant_type=password&x=grant_type=refresh_token", True),
+        (b"grant_type=refresh_token&grant_type=password", True),
+        (b"grant_type=refresh_token&x=" + b"x" * server.LARGEST_FORM, True),
+        (b"", True),
+        (b"\xff&&==%zz", True),
+    ],
+)
+def test_a_refresh_at_the_token_endpoint_does_not_wait_behind_passwords(form, waits):
+    application = server.Application(slow_django(threading.Event()), {"/auth/token", "/hash"})
+    assert application.may_hash(scope(path="/auth/token", method="POST"), form) is waits
+    assert application.may_hash(scope(path="/hash", method="POST"), form)
+
+
 def test_who_waits_too_long_for_a_hash_is_refused_in_the_one_shape(application, monkeypatch):
     monkeypatch.setattr(server, "QUEUE_SECONDS", 0.1)
     storm = [scope(path="/hash", method="POST")] * (server.HASHING_THREADS + 7)
