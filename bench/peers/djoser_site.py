@@ -1,0 +1,69 @@
+"""djoser and SimpleJWT, set up as their documentation does, on gunicorn."""
+
+import os
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import django
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+
+database = urlsplit(os.environ["DATABASE_URL"])
+settings.configure(
+    SECRET_KEY="only-for-measuring-" * 4,
+    ALLOWED_HOSTS=["*"],
+    ROOT_URLCONF=__name__,
+    INSTALLED_APPS=[
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "rest_framework",
+        "rest_framework_simplejwt",
+        "rest_framework_simplejwt.token_blacklist",
+        "djoser",
+    ],
+    MIDDLEWARE=[
+        "django.middleware.security.SecurityMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ],
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": database.path[1:],
+            "USER": database.username,
+            "HOST": database.hostname,
+            "PORT": database.port,
+            "CONN_MAX_AGE": None,
+        }
+    },
+    PASSWORD_HASHERS=["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"],
+    AUTH_PASSWORD_VALIDATORS=[
+        {"NAME": f"django.contrib.auth.password_validation.{name}"}
+        for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    ],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    USE_TZ=True,
+    REST_FRAMEWORK={
+        "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+        "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+        "DEFAULT_PAGINATION_CLASS": "rest_framework.pagination.PageNumberPagination",
+        "DEFAULT_FILTER_BACKENDS": ["rest_framework.filters.SearchFilter"],
+        "PAGE_SIZE": 50,
+    },
+    SIMPLE_JWT={
+        "ROTATE_REFRESH_TOKENS": True,
+        "BLACKLIST_AFTER_ROTATION": True,
+        "ACCESS_TOKEN_LIFETIME": timedelta(hours=1),
+    },
+)
+django.setup()
+
+from django.urls import include, path  # noqa: E402 - the apps must be ready
+from djoser.views import UserViewSet  # noqa: E402
+
+UserViewSet.search_fields = ["username", "email", "first_name", "last_name"]
+urlpatterns = [path("auth/", include("djoser.urls")), path("auth/", include("djoser.urls.jwt"))]
+application = get_wsgi_application()
