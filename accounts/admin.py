@@ -71,7 +71,7 @@ class SeenFilter(AgeFilter, UserAskedFilter):
 
 @admin.register(User)
 class UserAdmin(BulkActions, PersonPage, PanelList):
-    list_display = ("email", "full_name", "state", "roles_held", "is_staff", "created_at", "last_login")
+    list_display = ("email", "full_name", "state", "roles_held", "staff", "created_at", "last_login")
     list_filter = (ActiveFilter, VerifiedFilter, StaffFilter, RoleFilter, JoinedFilter, SeenFilter)
     search_fields = ("search_text",)
     search_help_text = _("Part of an address, a username or a name")
@@ -99,6 +99,10 @@ class UserAdmin(BulkActions, PersonPage, PanelList):
         if not user.is_active:
             return "off", _("Inactive")
         return ("ok", _("Active")) if user.is_verified else ("new", _("Not verified"))
+
+    @display(description=_("Staff"))
+    def staff(self, user: User) -> Any:
+        return _("Yes") if user.is_staff else ""
 
     @display(description=_("Roles"))
     def roles_held(self, user: Any) -> str:

@@ -54,7 +54,7 @@ class Chart:
     kinds: list[tuple[str, str]]
     bars: list[Bar]
     highest: int
-    sums: list[int]
+    sums: list[int | None]
     link: str
 
 
@@ -97,8 +97,8 @@ def key(day: date, what: str) -> str:
     return f"day:{day:%Y-%m-%d}:{what}"
 
 
-def count_missing(days: dict[date, Day], seconds: float = SECONDS) -> None:
-    end, new = time.monotonic() + seconds, []
+def count_missing(days: dict[date, Day]) -> None:
+    end, new = time.monotonic() + SECONDS, []
     for day in sorted((day for day, numbers in days.items() if not numbers), reverse=True):
         if time.monotonic() > end:
             break
@@ -139,8 +139,13 @@ def charts(days: dict[date, Day]) -> list[Chart]:
 def chart(words: str, kinds: list[tuple[str, str, str]], days: dict[date, Day], link: str) -> Chart:
     highest = max((sum(numbers.get(what, 0) for what, _kind, _words in kinds) for numbers in days.values()), default=0)
     bars = [bar(place, day, numbers, kinds, highest or 1) for place, (day, numbers) in enumerate(days.items())]
-    sums = [sum(numbers.get(what, 0) for numbers in days.values()) for what, _kind, _words in kinds]
+    sums = [total(days, what) for what, _kind, _words in kinds]
     return Chart(words, [(kind, name) for _what, kind, name in kinds], bars, highest, sums, link)
+
+
+def total(days: dict[date, Day], what: str) -> int | None:
+    """Nothing for people: who came on two days is one."""
+    return None if what == ACTIVE else sum(numbers.get(what, 0) for numbers in days.values())
 
 
 def bar(place: int, day: date, numbers: Day, kinds: Iterable[tuple[str, str, str]], highest: int) -> Bar:

@@ -37,6 +37,11 @@ document.addEventListener("DOMContentLoaded", () => {
       }
       if (target === icon) continue;
     }
+    const link = icon.closest("a, button");
+    if (link && link.textContent.trim() === icon.textContent.trim() && !link.title && !link.hasAttribute("aria-label")) {
+      const site = document.getElementById("site-name");
+      link.setAttribute("aria-label", site ? site.textContent.trim() : document.title.trim());
+    }
     icon.setAttribute("aria-hidden", "true");
   }
   for (const thing of document.querySelectorAll("[x-on\\:click]:not(button):not(input):not(a[href])")) {
@@ -65,4 +70,10 @@ document.addEventListener("DOMContentLoaded", () => {
     setTimeout(look, Number(job.dataset.lookAgain));
   };
   setTimeout(look, 1500);
+});
+
+// The colours follow the system's while nobody has chosen others.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
+  const chosen = localStorage.getItem("_x_adminTheme");
+  if (!chosen || JSON.parse(chosen) === "auto") document.documentElement.classList.toggle("dark", event.matches);
 });
