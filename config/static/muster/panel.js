@@ -40,7 +40,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const link = icon.closest("a, button");
     if (link && link.textContent.trim() === icon.textContent.trim() && !link.title && !link.hasAttribute("aria-label")) {
       const site = document.getElementById("site-name");
-      link.setAttribute("aria-label", site ? site.textContent.trim() : document.title.trim());
+      const typed = link.form && link.form.querySelector("input[placeholder]");
+      link.setAttribute("aria-label", typed ? typed.placeholder : (site || document.head).textContent.trim().slice(0, 80));
     }
     icon.setAttribute("aria-hidden", "true");
   }
