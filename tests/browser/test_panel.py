@@ -99,7 +99,7 @@ def test_a_few_are_done_at_once_after_one_was_asked(site: Site, visitors: Visito
 
 def test_many_are_done_in_the_background_while_one_watches(site: Site, visitors: Visitors) -> None:
     page = sign_in(site, visitors)
-    page.goto("/admin/accounts/user/?is_active=true")
+    page.goto("/admin/accounts/user/?is_staff=false")  # whoever watches stays signed in
     page.locator("#action-toggle").check()
     page.locator(".question a:visible").click()
     page.locator("[name=action]:visible").select_option("end_sessions")
@@ -143,9 +143,14 @@ def test_code_smuggled_into_a_page_is_not_run(site: Site, visitors: Visitors) ->
     page = visitors.come(site).new_page()
     page.goto("/admin/login/")
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.got=1\">')")
-    ran = page.evaluate("() => { try { return new Function('return 1')() } catch (error) { return error.name } }")
-    assert ran == "EvalError"
+    # Not in the call itself, which a driver may exempt from the policy.
+    attempt = "try { window.ran = new Function('return 1')() } catch (error) { window.ran = error.name }"
+    page.evaluate(f"() => setTimeout(() => {{ {attempt} }}, 0)")
+    page.wait_for_function("window.ran !== undefined")
+    assert page.evaluate("window.ran") == "EvalError"
     assert page.evaluate("window.got") is None
+    assert any("Content Security Policy" in complaint for complaint in visitors.complaints)
+    visitors.complaints.clear()
     page.close()
     assert all("Content Security Policy" in complaint or "404" in complaint for complaint in visitors.complaints)
     visitors.complaints.clear()

@@ -66,7 +66,8 @@ document.addEventListener("DOMContentLoaded", () => {
     const answer = await fetch(location.href).catch(() => null);
     if (answer && answer.ok) {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("job");
-      if (fresh && !job.contains(document.activeElement)) job.replaceWith(fresh);
+      if (!fresh) return location.reload();  // signed out meanwhile
+      if (!job.contains(document.activeElement)) job.replaceWith(fresh);
     }
     setTimeout(look, Number(job.dataset.lookAgain));
   };
