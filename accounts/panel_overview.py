@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import Counter, FailedLogIns, Session, User
+from accounts.person.sentences import sentence
 from audit.models import Event
 from core.panel_lists import about_how_many, addresses_of
 from mail.models import OPEN, OutgoingMail
@@ -189,6 +190,11 @@ def serious() -> list[dict[str, Any]]:
     newest = sorted(found, key=lambda event: (event.at, event.pk), reverse=True)[:SHOWN]
     names = addresses_of(id_ for event in newest for id_ in (event.actor_id, event.target_id))
     return [
-        {"event": event, "actor": names.get(event.actor_id, ""), "target": names.get(event.target_id, "")}
+        {
+            "event": event,
+            "words": sentence(event),
+            "actor": names.get(event.actor_id, ""),
+            "target": names.get(event.target_id, ""),
+        }
         for event in newest
     ]

@@ -94,6 +94,7 @@ def test_the_newest_refusals_are_named(browser):
     happened("session.started", 0, target=ann.pk)
     shown = browser.get().context["events"]
     assert [(row["event"].action, row["target"]) for row in shown] == [("guard.refused", "ann@example.org")]
+    assert shown[0]["words"].startswith("Refused: ")
 
 
 @pytest.mark.parametrize(
