@@ -35,7 +35,7 @@ def _gap() -> None:
 def refresh_that_reads_then_saves() -> Iterator[None]:
     """Slowly, because the times in a token are whole seconds: two pairs of one second are the same."""
 
-    def rotate(session: Session) -> Any:
+    def rotate(session: Session, asked_from: str) -> Any:
         time.sleep(random.uniform(0, 2))
         session.now = database_now()
         sessions._set_generation_times(session, session.now)
@@ -52,8 +52,8 @@ def refresh_that_signs_whoever_won() -> Iterator[None]:
     """What it wanted to write, not what stands there."""
     rotate_really = sessions._rotate
 
-    def rotate(session: Session) -> Any:
-        return rotate_really(session) or tokens.sign_pair(session, session.now)
+    def rotate(session: Session, asked_from: str) -> Any:
+        return rotate_really(session, asked_from) or tokens.sign_pair(session, session.now)
 
     with patch.object(sessions, "_rotate", rotate):
         yield
