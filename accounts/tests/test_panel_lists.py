@@ -130,7 +130,7 @@ def test_no_list_counts_many_rows_nor_skips_over_any(browser, path, monkeypatch)
         browser.get(path + (following or ""))
     said = [query["sql"].upper() for query in queries]
     assert not [sql for sql in said if " OFFSET " in sql]
-    assert not [sql for sql in said if "COUNT(*)" in sql]
+    assert not [sql for sql in said if "COUNT(*)" in sql and "LIMIT 1)" not in sql]
 
 
 # --- Searching and filters ---------------------------------------------------------------------------------------
