@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.filters import UserFilter
 from accounts.models import Challenge, Counter, FailedLogIns, KnownPlace, Session, User
 from accounts.panel_bulk import BulkActions
+from accounts.panel_exports import ExportedList
 from accounts.panel_person import PersonPage
 from accounts.panel_sessions import SessionActions
 from core.panel_lists import AgeFilter, AskedFilter, PanelList, people
@@ -70,7 +71,7 @@ class SeenFilter(AgeFilter, UserAskedFilter):
 
 
 @admin.register(User)
-class UserAdmin(BulkActions, PersonPage, PanelList):
+class UserAdmin(ExportedList, BulkActions, PersonPage, PanelList):
     list_display = ("email", "full_name", "state", "roles_held", "staff", "created_at", "last_login")
     list_filter = (ActiveFilter, VerifiedFilter, StaffFilter, RoleFilter, JoinedFilter, SeenFilter)
     search_fields = ("search_text",)

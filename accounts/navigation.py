@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 def groups(request: HttpRequest) -> list[dict[str, Any]]:
     """In unfold's words. A list stands here for those who may see it, as it does on the front page."""
+    may_import = request.user.has_perm("user:import")
     return [
         {"items": [entry(_("Overview"), "dashboard", "index")]},
         {
@@ -17,6 +18,7 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
                 shown(request, _("Users"), "group", "accounts.user"),
                 shown(request, _("Sessions"), "devices", "accounts.session"),
                 shown(request, _("Codes and links"), "pin", "accounts.challenge"),
+                {**entry(_("Import people"), "upload", "import"), "permission": lambda _: may_import},
             ],
         },
         {

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
 
-from accounts import panel_jobs, panel_overview
+from accounts import panel_exports, panel_imports, panel_jobs, panel_overview, panel_uploads
 from accounts.services import pages, passwords
 from core.actor import Actor
 from core.errors import Problem, TooManyRequests
@@ -75,7 +75,8 @@ class PanelSite(AdminSite):
 
     def get_urls(self) -> Any:
         own = path("jobs/<uuid:job_id>/", self.admin_view(partial(panel_jobs.page, self)), name="job")
-        return [own, *super().get_urls()]
+        tables = [url for pages in (panel_uploads, panel_imports, panel_exports) for url in pages.urls(self)]
+        return [own, *tables, *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         context = {**self.each_context(request), "title": self.index_title, **panel_overview.context(request)}

@@ -102,13 +102,22 @@ def selected(model_admin: Any, request: HttpRequest) -> dict[str, Any]:
     """What was ticked, or everything that the list's filters and its search let through."""
     if request.POST.get("select_across") != "1":
         return {"ids": request.POST.getlist(ACTION_CHECKBOX_NAME)}
+    return {"filters": asked_of(model_admin, request)[0]}
+
+
+def asked_of(model_admin: Any, request: HttpRequest) -> tuple[dict[str, str], list[str]]:
+    """What narrows the list, as the API's filters and in words. Raises IncorrectLookupParameters."""
     shown = model_admin.get_changelist_instance(request)
     asked: dict[str, str] = {}
+    words = []
     for spec in shown.filter_specs:
-        asked |= spec.asked()
+        if found := spec.asked():
+            asked |= found
+            words.append(f"{spec.title}: {dict(spec.lookup_choices)[spec.value()]}")
     if text := shown.query.strip():
         asked["search"] = text
-    return {"filters": asked}
+        words.append(_("Search: %s") % text)
+    return asked, words
 
 
 def ask(model_admin: Any, request: HttpRequest, deed: str, selection: dict[str, Any], form: Any) -> HttpResponse:

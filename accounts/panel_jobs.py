@@ -9,6 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from accounts import panel_exports, panel_imports
 from accounts.errors import AlreadyAccepted
 from accounts.job_models import Job
 from accounts.services import jobs
@@ -22,7 +23,9 @@ WORDS = {
     "bulk_end_sessions": _("Ending sessions"),
     "bulk_invite": _("Sending invitations again"),
     "bulk_grant": _("Granting a role"),
+    "export_users": _("Exporting people"),
 }
+MORE = {"import_users": panel_imports.facts, "export_users": panel_exports.facts}
 STATES = {
     "waiting": _("waiting for its turn"),
     "running": _("under way"),
@@ -48,6 +51,8 @@ def page(site: Any, request: HttpRequest, job_id: UUID) -> HttpResponse:
             messages.warning(request, problem.detail)
         return HttpResponseRedirect(request.path)
     context = {**site.each_context(request), "title": WORDS.get(job.kind, job.kind), **facts(job)}
+    if more := MORE.get(job.kind):
+        context |= more(request, job)
     return TemplateResponse(request, "panel/job.html", context)
 
 

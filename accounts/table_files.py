@@ -24,6 +24,7 @@ DELIMITERS = (",", ";", "\t")
 IGNORED = "-"  # what a column is mapped to that does not matter
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
 ESCAPED = re.compile(r"'+[=+\-@\t\r]")
+CONTINUED = bytes(range(0x80, 0xC0))  # what a character in UTF-8 never begins with
 
 Cells = dict[str, Any]
 
@@ -53,6 +54,14 @@ class TextCheck:
         self.decoder = codecs.getincrementaldecoder("utf-8")()
         self.lines = self.size = 0
 
+    @classmethod
+    def resumed(cls, lines: int, size: int, end: bytes) -> Self:
+        """Goes on where another stopped, after `end`: its last three bytes, in which a character may have begun."""
+        check = cls()
+        check.lines, check.size = lines, size
+        check.decoder.decode(end[-3:].lstrip(CONTINUED))
+        return check
+
     def feed(self, piece: bytes, final: bool = False) -> None:
         if self.size == 0 and piece.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             raise FileRefused("not_utf8", _("The file is in UTF-16. Save it as UTF-8, and try again."))
@@ -75,6 +84,21 @@ class TextCheck:
 
 
 @dataclass(frozen=True, slots=True)
+class Heading:
+    """What the beginning of a file says about the rest."""
+
+    format: str
+    titles: list[str]
+    delimiter: str = ","
+    start: int = 0
+    first: int = 1
+    """The number of the first record; a spreadsheet counts the line of titles too."""
+
+    def laid_out(self, columns: dict[str, str]) -> "Layout":
+        return Layout(self.format, columns, self.delimiter, self.start, self.first)
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
     """What stands where. `columns` are our names for theirs, in their order; IGNORED for what does not matter."""
 
@@ -83,7 +107,6 @@ class Layout:
     delimiter: str = ","
     start: int = 0
     first: int = 1
-    """The number of the first record; a spreadsheet counts the line of titles too."""
 
     def as_json(self) -> dict[str, Any]:
         """Columns as pairs, since PostgreSQL keeps no order of names."""
@@ -100,6 +123,12 @@ def look(file: BinaryIO, known: Sequence[str], mapping: Mapping[str, str], file_
     `known` are the columns that we take, those we read and drop included; `mapping` is theirs to ours; `file_format`
     is csv, jsonl, or whatever: then it is seen.
     """
+    found = heading(file, file_format)
+    return found.laid_out(_columns(found.titles, known, mapping))
+
+
+def heading(file: BinaryIO, file_format: str = "") -> Heading:
+    """Raises FileRefused."""
     line = file.readline(MOST_BYTES)
     text = line.removeprefix(BOM).decode(errors="replace")
     if not text.strip():
@@ -108,13 +137,13 @@ def look(file: BinaryIO, known: Sequence[str], mapping: Mapping[str, str], file_
         raise FileRefused("no_columns", _("The first line is longer than 64 KB; it should name the columns."))
     if file_format == "jsonl" or (file_format != "csv" and text.lstrip().startswith("{")):
         start = len(BOM) if line.startswith(BOM) else 0
-        return Layout("jsonl", _columns(list(_json_object(text)), known, mapping), start=start)
+        return Heading("jsonl", _once(list(_json_object(text))), start=start)
     delimiter = max(DELIMITERS, key=text.count)
     try:
         titles = next(csv.reader([text], delimiter=delimiter, strict=True))
     except csv.Error as error:
         raise FileRefused("no_columns", _("The first line cannot be read as titles of columns.")) from error
-    return Layout("csv", _columns(titles, known, mapping), delimiter, start=len(line), first=2)
+    return Heading("csv", _once(titles), delimiter, start=len(line), first=2)
 
 
 def _json_object(text: str) -> Cells:
@@ -124,10 +153,14 @@ def _json_object(text: str) -> Cells:
         raise FileRefused("no_columns", _("The first line is no object in JSON.")) from error
 
 
-def _columns(titles: list[str], known: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
+def _once(titles: list[str]) -> list[str]:
     titles = [title.strip() for title in titles]
     if doubled := sorted({title for title in titles if titles.count(title) > 1}):
         raise FileRefused("double_column", _said(_("Twice there: %(names)s."), names=_list(doubled)))
+    return titles
+
+
+def _columns(titles: list[str], known: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
     if absent := sorted(set(mapping) - set(titles)):
         raise FileRefused("missing_column", _said(_("There is no column %(names)s."), names=_list(absent)))
     ours = {title: mapping.get(title, title.lower()) for title in titles}

@@ -13,6 +13,7 @@ from django.contrib.admin import site
 from django.contrib.staticfiles import finders
 from django.utils import translation
 
+from accounts import stored_files
 from accounts.tests.scene import administrator
 from accounts.tests.test_panel import Browser
 from core import panel_look
@@ -55,6 +56,8 @@ def pages(db):
     stranger, browser = Browser(), Browser().sign_in(admin)
     paths = [model._meta.label_lower.replace(".", "/") + "/" for model in site._registry]
     paths += ["", "password_change/", f"accounts/user/{admin.pk}/change/", f"accounts/user/{admin.pk}/history/"]
+    file = stored_files.store(admin.pk, "people.csv", [b"email,name\na@example.org,<b>\n"])
+    paths += ["import/", f"import/{file.pk}/", "accounts/user/export/"]
     return {"login/": stranger.get("login/"), **{path: browser.get(path) for path in paths}}
 
 
