@@ -16,6 +16,7 @@ from accounts.services import jobs
 from core.actor import Actor
 from core.errors import LastAdministrator, NotFound, OwnAccount, PrivilegeEscalation, Problem
 from core.panel_lists import addresses_of
+from core.panel_look import IS_DRESSED
 
 WORDS = {
     "bulk_deactivate": _("Deactivating people"),
@@ -50,7 +51,12 @@ def page(site: Any, request: HttpRequest, job_id: UUID) -> HttpResponse:
         except Problem as problem:
             messages.warning(request, problem.detail)
         return HttpResponseRedirect(request.path)
-    context = {**site.each_context(request), "title": WORDS.get(job.kind, job.kind), **facts(job)}
+    context = {
+        **site.each_context(request),
+        "is_dressed": IS_DRESSED,
+        "title": WORDS.get(job.kind, job.kind),
+        **facts(job),
+    }
     if more := MORE.get(job.kind):
         context |= more(request, job)
     return TemplateResponse(request, "panel/job.html", context)
