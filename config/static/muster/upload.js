@@ -4,6 +4,7 @@
 document.addEventListener("DOMContentLoaded", () => {
   const form = document.getElementById("upload");
   if (!form) return;
+  form.querySelector("input[type=file]").hasChangeListener = true;  // else unfold's looks for a field it would draw
   const progress = document.getElementById("upload-progress");
   const fault = document.getElementById("upload-fault");
   const button = form.querySelector("button[type=submit]");
