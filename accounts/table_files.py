@@ -32,9 +32,10 @@ Cells = dict[str, Any]
 class FileRefused(BadRequest):
     """Nothing was read from it. The code says why."""
 
+    code = "unusable_file"
     title = _("Unusable file")
 
-    def __init__(self, code: str, detail: Words) -> None:
+    def __init__(self, code: str = code, detail: Words = title) -> None:
         super().__init__(detail)
         self.code = code
 
