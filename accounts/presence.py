@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PREFIX = "session:"
 _USED = "used-sessions"
 _BATCH = 500
-_REMEMBERED = 10_000
+_REMEMBERED = 1_000
 
 _touched: dict[UUID, int] = {}  # the second in which this process last wrote
 

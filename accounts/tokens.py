@@ -26,7 +26,7 @@ from core.secrets import keyed_hash
 
 AUDIENCE = "muster"
 Kind = Literal["access", "refresh"]
-REMEMBERED = 10_000
+REMEMBERED = 1_000  # some 0.7 kB each
 
 
 @dataclass(frozen=True, slots=True)
