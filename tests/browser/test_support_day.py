@@ -25,9 +25,6 @@ WHERE = """() => {
     const isOurs = here.closest('.person') && here.matches('button, summary, a');
     return isOurs ? [...document.querySelectorAll('.person *')].indexOf(here) : -1;
 }"""
-# The dress takes the system's colours when a page comes, and not while it stands.
-FOLLOW = """matchMedia('(prefers-color-scheme: dark)').addEventListener('change',
-    (event) => document.documentElement.classList.toggle('dark', event.matches))"""
 
 
 @pytest.fixture(scope="module")
@@ -139,12 +136,6 @@ def give(page: Page, role: str, until: datetime) -> None:
     press(page, "form[action$='/grant/'] button")
 
 
-def look(page: Page, name: str) -> list[str]:
-    page.evaluate(FOLLOW)
-    page.emulate_media(color_scheme="light")
-    return look_at(page, name)
-
-
 @pytest.mark.parametrize("language", STAFF)
 def test_the_page_suits_everybody(office: Site, visitors: Visitors, language: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
@@ -154,15 +145,15 @@ def test_the_page_suits_everybody(office: Site, visitors: Visitors, language: st
     page = at_work(office, visitors, language)
     find(page, "Odintsova")
     give(page, "editor", datetime.now(UTC) + timedelta(days=9))
-    wrong = look(page, f"person-{language}")
+    wrong = look_at(page, f"person-{language}")
     give(page, "accountant", datetime.now(UTC) + timedelta(days=9))
-    wrong += look(page, f"person-refused-{language}")
+    wrong += look_at(page, f"person-refused-{language}")
     page.locator("details.profile > summary").click()
     page.locator("[name=username]").fill("a b")
     press(page, "form[action$='/profile/'] button")
-    wrong += look(page, f"person-profile-{language}")
+    wrong += look_at(page, f"person-profile-{language}")
     page.locator("summary").first.click()
-    wrong += look(page, f"person-asked-{language}")
+    wrong += look_at(page, f"person-asked-{language}")
     assert not wrong, "\n".join(wrong)
 
 
