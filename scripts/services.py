@@ -196,17 +196,24 @@ def is_pong(port: int) -> bool:
 
 def run(command: list[str], environment: dict[str, str]) -> int:
     """The command's exit code. SIGINT and SIGTERM are passed on to it, and we wait for it."""
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def pass_on(number: int, frame: Any) -> None:
+        if child is None:
+            early.append(number)
+        elif child.poll() is None:
+            child.send_signal(number)
+
+    # Before it starts: a signal in between must reach it, not end us and leave it running.
+    signal.signal(signal.SIGINT, pass_on)
+    signal.signal(signal.SIGTERM, pass_on)
     try:
         child = subprocess.Popen(command, env={**os.environ, **environment})
     except OSError as error:
         sys.exit(f"services: cannot run {command[0]}: {error.strerror}")
-
-    def pass_on(number: int, frame: Any) -> None:
-        if child.poll() is None:
-            child.send_signal(number)
-
-    signal.signal(signal.SIGINT, pass_on)
-    signal.signal(signal.SIGTERM, pass_on)
+    for number in early:
+        child.send_signal(number)
     code = child.wait()
     return code if code >= 0 else 128 - code
 

@@ -75,6 +75,24 @@ def test_a_signal_ends_the_servers_too(folder, stop):
     assert not still_running(folder)
 
 
+def test_a_signal_in_the_moment_of_the_start_reaches_the_command():
+    """The naive order, first the command and then the handlers, left it running without us."""
+    early = (
+        "import os, runpy, signal, subprocess, sys\n"
+        "script = runpy.run_path(sys.argv[1])\n"
+        "start = subprocess.Popen.__init__\n"
+        "def start_and_hear(*arguments, **options):\n"
+        "    start(*arguments, **options)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "subprocess.Popen.__init__ = start_and_hear\n"
+        "signal.signal(signal.SIGTERM, script['stop_starting'])\n"
+        "sys.exit(script['run'](['sleep', '600'], {}))\n"
+    )
+    ran = subprocess.Popen([sys.executable, "-c", early, SCRIPT], stdout=subprocess.PIPE, text=True)
+    ran.communicate(timeout=60)  # until nobody holds the pipe: neither we nor the command
+    assert ran.returncode == 128 + signal.SIGTERM
+
+
 def still_running(folder: Path) -> list[str]:
     time.sleep(0.2)
     found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
