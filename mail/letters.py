@@ -17,7 +17,8 @@ class Letter:
     """One kind of mail; its words stand in `templates/mail/<language>/<name>.txt`.
 
     `called` is what staff knows it by. `purpose` is that of the challenge whose code and link it carries, `page`
-    where the link leads. `tells_where` adds time, device and address of what happened.
+    where the link leads. `tells_where` adds time, device and address of what happened. `gives_way` to all others:
+    a list of members is invited at once, and nobody's code shall wait behind it.
     """
 
     called: Words
@@ -25,13 +26,14 @@ class Letter:
     page: str = ""
     has_code: bool = False
     tells_where: bool = False
+    gives_way: bool = False
 
 
 LETTERS = {
     "verify": Letter(_("Verification"), purpose="verify", page=VERIFY_PAGE, has_code=True),
     "reset": Letter(_("Password reset"), purpose="reset", page=RESET_PAGE, has_code=True),
     "email_change": Letter(_("Confirm a new address"), purpose="email_change", page=VERIFY_PAGE, has_code=True),
-    "invitation": Letter(_("Invitation"), purpose="invitation", page=RESET_PAGE),
+    "invitation": Letter(_("Invitation"), purpose="invitation", page=RESET_PAGE, gives_way=True),
     "already_registered": Letter(_("You have an account already")),
     "account_closed": Letter(_("Your account is closed")),
     "email_taken": Letter(_("Somebody wanted this address")),

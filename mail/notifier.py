@@ -16,6 +16,7 @@ from django.conf import settings
 from core.outcome import log
 
 QUEUE_LENGTH = 1000
+FIRST, LAST = 0, 9  # kombu's priorities on Redis, where each step is a list of its own
 REST = 5.0  # seconds for which a broker that failed is left alone
 
 
@@ -58,24 +59,28 @@ class Notifier:
             return
 
 
-def publish(mail_id: UUID) -> None:
+def publish(mail_id: UUID, priority: int = FIRST) -> None:
     from mail.tasks import deliver_mail  # Celery is loaded only where there is a broker
 
-    deliver_mail.apply_async((str(mail_id),), retry=False)
+    deliver_mail.apply_async((str(mail_id),), retry=False, priority=priority)
 
 
-_notifier = Notifier(publish)
+def publish_behind_others(mail_id: UUID) -> None:
+    publish(mail_id, LAST)
+
+
+_notifier, _patient_notifier = Notifier(publish), Notifier(publish_behind_others)
 
 
 def _renew() -> None:
-    global _notifier
-    _notifier = Notifier(publish)
+    global _notifier, _patient_notifier
+    _notifier, _patient_notifier = Notifier(publish), Notifier(publish_behind_others)
 
 
 os.register_at_fork(after_in_child=_renew)  # a child has neither the thread nor, perhaps, free locks
 
 
-def tell_worker(mail_id: UUID) -> None:
+def tell_worker(mail_id: UUID, *, gives_way: bool = False) -> None:
     """Without a broker nothing is told: the loop inside the server sweeps every second."""
     if settings.CELERY_BROKER_URL:
-        _notifier.tell(mail_id)
+        (_patient_notifier if gives_way else _notifier).tell(mail_id)

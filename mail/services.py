@@ -44,5 +44,5 @@ def send(
         context={key: value for key, value in context.items() if value is not None},
         next_try_at=Now(),
     )
-    after_commit(lambda: tell_worker(mail.pk))
+    after_commit(lambda: tell_worker(mail.pk, gives_way=LETTERS[template].gives_way))
     return mail

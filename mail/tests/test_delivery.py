@@ -246,6 +246,35 @@ def test_a_sweep_takes_the_longest_due_first_and_so_many():
     assert [state(mail) for mail in mails] == ["waiting", "sent", "sent"]
 
 
+def test_a_code_and_a_notice_go_before_invitations_that_wait_longer():
+    now = timezone.now()
+    for minutes in range(1, 60):
+        OutgoingMailFactory(
+            template="invitation", expires_at=now + timedelta(days=7), next_try_at=now - timedelta(minutes=minutes)
+        )
+    code = OutgoingMailFactory(expires_at=now + timedelta(hours=1))
+    notice = OutgoingMailFactory(template="password_changed", challenge_id=None)
+    assert sweep(limit=2) == 2
+    assert [state(code), state(notice)] == ["sent", "sent"]
+
+
+def test_a_code_that_comes_during_a_sweep_does_not_wait_for_its_end(monkeypatch):
+    now, order = timezone.now(), []
+
+    def deliver_and_note(mail_id, deliver=deliver):
+        order.append(mail_id)
+        if len(order) == 1:
+            order_of_code.append(OutgoingMailFactory(expires_at=now + timedelta(hours=1)).pk)
+        return deliver(mail_id)
+
+    order_of_code = []
+    monkeypatch.setattr(delivery, "deliver", deliver_and_note)
+    for _ in range(60):
+        OutgoingMailFactory(template="invitation", expires_at=now + timedelta(days=7))
+    assert sweep() == 61
+    assert order.index(order_of_code[0]) <= delivery.SWEPT_TOGETHER
+
+
 def test_a_sweep_ends_in_time():
     OutgoingMailFactory.create_batch(3)
     assert sweep(seconds=0) == 1

@@ -1,13 +1,17 @@
 """Nobody who asks for a mail ever waits for the broker."""
 
+import os
 import threading
 import time
 
 import pytest
+from django.conf import settings as configured
 
 from core.ids import uuid7
 from mail import notifier
+from mail.models import OutgoingMail
 from mail.notifier import QUEUE_LENGTH, Notifier, tell_worker
+from mail.services import send
 
 
 def wait_for(condition):
@@ -66,6 +70,32 @@ def test_without_a_broker_nothing_is_published(settings, monkeypatch, broker, to
     if told:
         wait_for(lambda: published)
     assert len(published) == told
+
+
+@pytest.mark.service
+@pytest.mark.skipif(not os.environ.get("REDIS_URL"), reason="REDIS_URL missing: run ./run services …")
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_takes_a_code_before_the_invitations_that_were_told_earlier():
+    from config.celery import app
+
+    challenge = {"user_id": uuid7(), "challenge_id": uuid7()}
+    with app.connection_for_read(configured.CELERY_BROKER_URL) as broker, broker.SimpleQueue("celery") as queue:
+        for _ in range(30):
+            send("invitation", "many@example.org", "en", **challenge)
+        wait_for(lambda: waiting(broker, notifier.LAST) == 30)
+        code = send("verify", "one@example.org", "en", **challenge)
+        wait_for(lambda: waiting(broker, notifier.FIRST) == 1)
+        taken = [queue.get(timeout=5) for _ in range(31)]
+        for message in taken:
+            message.ack()
+    ids = [message.payload[0][0] for message in taken]
+    assert ids[0] == str(code.pk)
+    assert len(set(ids)) == OutgoingMail.objects.count() == 31
+
+
+def waiting(broker, priority):
+    channel = broker.default_channel
+    return channel.client.llen(channel._q_for_pri("celery", priority))
 
 
 def test_a_forked_child_starts_afresh():

@@ -15,7 +15,7 @@ from mail.services import send
 @pytest.fixture
 def told(monkeypatch):
     mails = []
-    monkeypatch.setattr(services, "tell_worker", mails.append)
+    monkeypatch.setattr(services, "tell_worker", lambda mail_id, gives_way: mails.append(mail_id))
     return mails
 
 
@@ -71,7 +71,7 @@ def test_a_change_that_is_rolled_back_sends_nothing(told):
 
 @pytest.mark.django_db(transaction=True)
 def test_a_failing_broker_reaches_nobody(monkeypatch):
-    def fail(mail_id):
+    def fail(mail_id, gives_way):
         raise ConnectionError
 
     monkeypatch.setattr(services, "tell_worker", fail)
