@@ -1,32 +1,22 @@
 """Two beats and two workers on a real broker, with poison in the queue: everything is done, and nothing twice."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 
 from mail.tests.servers import Mailbox, free_port, smtp_server
+from tests.workers import ROOT, Workers, needs_stores, workers
 
-ROOT = Path(__file__).resolve().parent.parent
-NEEDED = [name for name in ("DATABASE_URL", "REDIS_URL") if not os.environ.get(name)]
 MAILS, OFTEN, SIGN_UPS, FLOODS, OLD_EVENTS = 60, 50, 12, 8, 700
 
-pytestmark = [
-    pytest.mark.service,
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(NEEDED), reason=f"{' and '.join(NEEDED)} missing: run ./run services …"),
-]
+pytestmark = [pytest.mark.service, pytest.mark.slow, needs_stores]
 
 SEED = f"""
 import datetime, os, pickle
@@ -97,73 +87,33 @@ print(json.dumps({
 """
 
 
-class Doubled:
-    def __init__(self, folder: Path, smtp: int) -> None:
-        self.folder, self.evil = folder, folder / "evil"
-        self.environment = {
-            **os.environ,
-            "DATABASE_URL": urlsplit(os.environ["DATABASE_URL"])._replace(path="/muster_twice").geturl(),
-            "REDIS_URL": urlsplit(os.environ["REDIS_URL"])._replace(path="/5").geturl(),
-            "EMAIL_URL": f"smtp://127.0.0.1:{smtp}",
-            "LOG_FORMAT": "json",
-            "EVIL": str(self.evil),
-        }
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    def manage(self, *arguments: str) -> str:
-        command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=120)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def look(self) -> Any:
-        return json.loads(self.manage("shell", "-v0", "-c", LOOK).splitlines()[-1])
-
-    def begin(self, name: str, *command: str) -> None:
-        log = (self.folder / f"{name}.log").open("wb")
-        celery = [sys.executable, "-m", "celery", "-A", "tests.often", *command]
-        self.processes[name] = subprocess.Popen(celery, cwd=ROOT, env=self.environment, stdout=log, stderr=log)
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text()
-
-    def stop(self) -> None:
-        for process in self.processes.values():
-            process.send_signal(signal.SIGTERM)
-        for process in self.processes.values():
-            process.wait(60)
-
-
 @pytest.fixture(scope="module")
 def mailbox() -> Mailbox:
     return Mailbox()
 
 
 @pytest.fixture(scope="module")
-def doubled(tmp_path_factory: Any, mailbox: Mailbox) -> Iterator[Doubled]:
+def doubled(tmp_path_factory: Any, mailbox: Mailbox) -> Iterator[Workers]:
     """When all is done, and everything was due a few times more."""
-    with ExitStack() as stack:
-        database = stack.enter_context(psycopg.connect(os.environ["DATABASE_URL"], autocommit=True))
-        database.execute("DROP DATABASE IF EXISTS muster_twice")
-        database.execute("CREATE DATABASE muster_twice")
-        stack.callback(database.execute, "DROP DATABASE muster_twice WITH (FORCE)")
-        port = free_port()
-        stack.enter_context(smtp_server(port, mailbox))
-        twice = Doubled(tmp_path_factory.mktemp("twice"), port)
-        twice.manage("migrate", "-v0")
-        twice.manage("shell", "-v0", "-c", SEED)
-        stack.callback(twice.stop)
+    port, folder = free_port(), tmp_path_factory.mktemp("twice")
+    with smtp_server(port, mailbox), workers(folder, "muster_twice", 5, "tests.often") as twice:
+        twice.environment |= {"EMAIL_URL": f"smtp://127.0.0.1:{port}", "EVIL": str(folder / "evil")}
+        twice.run(SEED)
         for n in "ab":
-            twice.begin(f"beat-{n}", "beat", "--schedule", str(twice.folder / f"schedule-{n}"))
-            twice.begin(f"worker-{n}", "worker", "--concurrency", "2", "-n", f"{n}@test", "--loglevel", "INFO")
+            twice.begin_beat(f"beat-{n}")
+            twice.begin_worker(f"worker-{n}")
         wait_until_done(twice, mailbox)
         yield twice
 
 
-def wait_until_done(twice: Doubled, mailbox: Mailbox) -> None:
+def look(twice: Workers) -> Any:
+    return json.loads(twice.run(LOOK).splitlines()[-1])
+
+
+def wait_until_done(twice: Workers, mailbox: Mailbox) -> None:
     end = time.monotonic() + 150
     while True:
-        told = twice.look()
+        told = look(twice)
         if told["mails"].get("sent") == MAILS and told["pruned"] >= OLD_EVENTS and not told["floods"]:
             break
         logs = "\n".join(twice.log(name)[-1500:] for name in twice.processes)
@@ -171,13 +121,13 @@ def wait_until_done(twice: Doubled, mailbox: Mailbox) -> None:
     time.sleep(6)
 
 
-def test_each_mail_arrives_once(doubled: Doubled, mailbox: Mailbox) -> None:
+def test_each_mail_arrives_once(doubled: Workers, mailbox: Mailbox) -> None:
     assert Counter(mailbox.recipients) == {f"p{n}@example.org": 1 for n in range(MAILS)}
-    assert doubled.look()["attempts"] == 1, "whoever comes second finds nothing to do"
+    assert look(doubled)["attempts"] == 1, "whoever comes second finds nothing to do"
 
 
-def test_each_piece_of_work_has_its_effect_once(doubled: Doubled) -> None:
-    told = doubled.look()
+def test_each_piece_of_work_has_its_effect_once(doubled: Workers) -> None:
+    told = look(doubled)
     assert told["events"]["user.expired"] == SIGN_UPS
     assert told["waiting_users"] == 0
     assert told["events"]["session.refused"] == FLOODS
@@ -185,8 +135,8 @@ def test_each_piece_of_work_has_its_effect_once(doubled: Doubled) -> None:
     assert told["events"].get("old") is None
 
 
-def test_poison_is_put_aside_where_somebody_sees_it(doubled: Doubled) -> None:
-    told = doubled.look()
+def test_poison_is_put_aside_where_somebody_sees_it(doubled: Workers) -> None:
+    told = look(doubled)
     assert told["mails"] == {"sent": MAILS, "failed": 1}
     assert told["error"].startswith("KeyError")
     assert told["failures"] == {"undecodable message": 3, "unknown task": 1, "mail.tasks.deliver_mail": 2}
@@ -196,13 +146,13 @@ def test_poison_is_put_aside_where_somebody_sees_it(doubled: Doubled) -> None:
     assert "undecodable message 3 times" in found.stdout
 
 
-def test_poison_runs_nothing_and_ends_no_worker(doubled: Doubled) -> None:
-    assert not doubled.evil.exists()
+def test_poison_runs_nothing_and_ends_no_worker(doubled: Workers) -> None:
+    assert not Path(doubled.environment["EVIL"]).exists()
     assert [name for name, process in doubled.processes.items() if process.poll() is not None] == []
-    assert doubled.look()["beating"]
+    assert look(doubled)["beating"]
 
 
-def test_nothing_waits_in_the_queue_and_nothing_comes_again(doubled: Doubled) -> None:
+def test_nothing_waits_in_the_queue_and_nothing_comes_again(doubled: Workers) -> None:
     import redis
 
     broker = redis.Redis.from_url(doubled.environment["REDIS_URL"])
