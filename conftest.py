@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 from django.core.cache import cache
 
+import config.urls  # noqa: F401 - the panel is there, also for tests that look at what it shows
 from audit.tests.flushing import flush_may_empty_events
 from tests.client import ApiClient
 from tests.log_watch import Lines, leaks

@@ -1,6 +1,7 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from accounts import schema  # noqa: F401 - tells drf-spectacular how we authenticate
 from accounts.views import auth, myself, token
 from accounts.views.users import SessionViewSet, UserViewSet
 

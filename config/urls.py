@@ -2,10 +2,12 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
+from accounts.apps import load_panel
 from accounts.views.keys import KeySetView
 from config import health, views
 from config.metrics import metrics
 
+load_panel()
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", views.index, name="index"),
     path("healthz", health.healthz, name="healthz"),
