@@ -43,9 +43,9 @@ class KeysetChangeList(ChangeList):
         self.keys = list(self.model_admin.ordering)
         orderings, asked = self.model_admin.orderings, self.params.get(ORDER_VAR, "").split(".")[0]
         column = asked.removeprefix("-")
-        if column.isdecimal() and int(column) < len(self.list_display):
-            keys = orderings.get(self.list_display[int(column)], self.keys)
-            self.keys = [f"-{key}" for key in keys] if asked.startswith("-") else list(keys)
+        name = {str(place): name for place, name in enumerate(self.list_display)}.get(column)
+        if name in orderings:
+            self.keys = [f"-{key}" if asked.startswith("-") else key for key in orderings[name]]
         return self.keys
 
     def get_results(self, request: HttpRequest) -> None:

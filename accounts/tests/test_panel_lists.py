@@ -55,7 +55,7 @@ def act(browser, deed, *users, path=USERS, **rest):
 # --- Paging ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["", "?o=1", "?o=-1", "?o=6", "?o=-7", "?o=99", "?o=x.y"])
+@pytest.mark.parametrize("order", ["", "?o=1", "?o=-1", "?o=6", "?o=-7", "?o=99", "?o=-2", "?o=-0", "?o=x.y"])
 def test_every_row_is_on_one_page_and_back_again(browser, admin, order, monkeypatch):
     monkeypatch.setattr(site._registry[User], "list_per_page", 4)
     UserFactory.create_batch(9, last_login=None)
