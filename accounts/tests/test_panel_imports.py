@@ -408,6 +408,23 @@ def test_a_piece_and_what_is_sent_at_once_fit_the_bounds_of_a_request(browser):
     assert bring(browser, b"x" * MAX_BODY).status_code == 413
 
 
+def test_a_file_too_large_for_a_request_is_refused_on_a_page_that_says_what_to_do(browser):
+    browser.client.defaults["HTTP_ACCEPT"] = "text/html,*/*;q=0.8"
+    page = bring(browser, b"x" * MAX_BODY)
+    assert (page.status_code, page["Content-Type"]) == (413, "text/html; charset=utf-8")
+    assert "manage.py import_users" in page.content.decode()
+    assert 'href="http://127.0.0.1:8000/admin/import/"' in page.content.decode()
+    assert not StoredFile.objects.exists()
+
+
+def test_what_the_panel_refuses_is_told_on_a_page():
+    plain, _user = staff("user:read")
+    plain.client.defaults["HTTP_ACCEPT"] = "text/html,*/*;q=0.8"
+    page = plain.get("import/")
+    assert (page.status_code, page["Content-Type"]) == (403, "text/html; charset=utf-8")
+    assert 'href="/admin/"' in page.content.decode()
+
+
 def test_pieces_need_the_token_of_the_form():
     plain, _user = staff("user:import")
     pieces, _after = begun(plain)
