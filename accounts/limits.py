@@ -135,22 +135,24 @@ def check_attempt(account: str, ip: str | None, user: User | None) -> None:
         _refuse_waiting({row.network: row for row in rows}, ip, user, database_now())
 
 
-def settle_attempt(account: str, ip: str | None, user: User | None, *, success: bool) -> None:
-    """After the password was looked at. Raises TooManyAttempts, whatever the password was, when others that ran
-    beside this attempt used the limit up meanwhile: so no more answers than the limit ever get out."""
+def settle_attempt(account: str, ip: str | None, user: User | None, *, success: bool) -> bool:
+    """After the password was looked at; whether this network must wait from now on. Raises TooManyAttempts, whatever
+    the password was, when others that ran beside this attempt used the limit up meanwhile: so no more answers than the
+    limit ever get out."""
     if not settings.RATE_LIMITS:
-        return
+        return False
     with transaction.atomic():
-        problem = _settle(account, network(ip), ip, user, success)
-    if problem:
-        raise problem
+        settled = _settle(account, network(ip), ip, user, success)
+    if isinstance(settled, TooManyAttempts):
+        raise settled
     if not success:
         failures, left = count("log-in", network(ip), HOUR)
         if failures > FAILURES_PER_CLIENT:
             raise TooManyAttempts(retry_after=left)
+    return settled
 
 
-def _settle(account: str, here: str, ip: str | None, user: User | None, success: bool) -> TooManyAttempts | None:
+def _settle(account: str, here: str, ip: str | None, user: User | None, success: bool) -> TooManyAttempts | bool:
     now = database_now()
     if not success:
         new = [FailedLogIns(account=account, network=name, updated_at=now) for name in ("", here)]
@@ -165,9 +167,9 @@ def _settle(account: str, here: str, ip: str | None, user: User | None, success:
         return problem
     if success:
         FailedLogIns.objects.filter(account=account, network__in=["", here]).delete()
-    else:
-        _count_failure(rows[""], rows[here], now)
-    return None
+        return False
+    _count_failure(rows[""], rows[here], now)
+    return rows[here].wait_until is not None
 
 
 def locked_failures(account: str) -> list[FailedLogIns]:

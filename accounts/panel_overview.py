@@ -26,7 +26,8 @@ SECONDS = 0.15  # for counting days that nobody has counted yet
 KEPT = timedelta(days=DAYS + 5)
 SHOWN = 10
 COUNTED = 1_000
-SIGNED_UP, STARTED, REFUSED, ACTIVE = "user.signed_up", "session.started", "session.refused", "active"
+SIGNED_UP, STARTED, REFUSED = "user.signed_up", "session.started", "session.refused"
+LOCKED, ACTIVE = "user.locked", "active"
 SERIOUS = ("guard.refused", "session.reused", "session.repeated", "password.refused", "user.deactivated", "key.revoked")
 
 Day = dict[str, int]
@@ -91,7 +92,7 @@ def by_day() -> dict[date, Day]:
     return {**days, today: counted(today)}
 
 
-WHAT = (SIGNED_UP, STARTED, REFUSED, ACTIVE)
+WHAT = (SIGNED_UP, STARTED, REFUSED, LOCKED, ACTIVE)
 
 
 def key(day: date, what: str) -> str:
@@ -112,7 +113,7 @@ def count_missing(days: dict[date, Day]) -> None:
 def counted(day: date) -> Day:
     """One range of the index of actions for each."""
     then = Event.objects.filter(at__gte=midnight(day), at__lt=midnight(day) + timedelta(days=1))
-    numbers = {what: then.filter(action=what).count() for what in (SIGNED_UP, STARTED, REFUSED)}
+    numbers = {what: then.filter(action=what).count() for what in WHAT if what != ACTIVE}
     return {**numbers, ACTIVE: then.filter(action=STARTED).values("target_id").distinct().count()}
 
 
@@ -129,7 +130,11 @@ def charts(days: dict[date, Day]) -> list[Chart]:
         chart(_("Sign-ups"), [(SIGNED_UP, "one", _("Sign-ups"))], days, f"{listed}?action={SIGNED_UP}"),
         chart(
             _("Log-ins"),
-            [(STARTED, "one", _("Successful")), (REFUSED, "bad", _("Failed attempts"))],
+            [
+                (STARTED, "one", _("Successful")),
+                (REFUSED, "bad", _("Failed attempts")),
+                (LOCKED, "locked", _("Locked")),
+            ],
             days,
             f"{listed}?action={REFUSED}",
         ),

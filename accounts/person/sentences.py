@@ -52,6 +52,7 @@ SENTENCES: dict[str, Words] = {
     "user.gave_way": _("Account deleted: somebody else has verified its address"),
     "user.invitation_accepted": _("Invitation accepted, password set"),
     "user.invited": _("Invitation sent"),
+    "user.locked": _("Too many failed log-ins: this network waits before the next"),
     "user.restored": _("Account restored"),
     "user.sign_up_refused": _("Somebody tried to sign up with this address"),
     "user.signed_up": _("Signed up"),
@@ -63,7 +64,7 @@ SENTENCES: dict[str, Words] = {
 ALARMING = frozenset(
     [
         *("email.change_failed", "guard.refused", "key.revoked", "password.refused", "password.reset_failed"),
-        *("session.refused", "session.reused", "user.deactivated", "user.verification_failed"),
+        *("session.refused", "session.reused", "user.deactivated", "user.locked", "user.verification_failed"),
     ]
 )
 

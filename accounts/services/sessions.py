@@ -101,7 +101,8 @@ def prove_password(actor: Actor, user: User | None, typed: str, password: str) -
     else:
         matches = check_password(password, user.password, lambda raw: keep.append(make_password(raw)))
         matches = matches and user.is_active
-    limits.settle_attempt(account, actor.ip, user, success=matches)
+    if limits.settle_attempt(account, actor.ip, user, success=matches):
+        record_failure(actor, "user.locked", user, name=account)
     return keep[-1] if matches else None
 
 

@@ -12,6 +12,7 @@ from accounts.models import Challenge, Counter, FailedLogIns, KnownPlace, User
 from accounts.tests.clock import time_passes
 from accounts.tests.factories import PASSWORD, UserFactory, signed_in
 from accounts.tests.mailbox import code_in_mail, mail_count, mails_to, token_in_mail, wrong
+from accounts.tests.scene import events
 from accounts.tests.steps import ANN, OTHER_PASSWORD, gets_in, log_in, sign_up, signed_up
 from accounts.tests.witness import nothing_changes, problem
 from core import redis
@@ -63,6 +64,19 @@ def test_after_ten_failures_their_address_waits_also_with_the_right_password(ann
     with nothing_changes():
         assert 50 <= waits(HERE) <= 60
         assert try_in_vain(3) == [429] * 3
+
+
+@pytest.mark.parametrize("name", [ANN, "nobody@example.org"])
+def test_each_wait_that_begins_is_an_event_and_trying_meanwhile_is_none(ann, name):
+    try_in_vain(9, name=name)
+    assert events("user.locked") == []
+    try_in_vain(4, name=name)
+    [event] = events("user.locked")
+    assert (event.target_id, event.actor_id) == (ann.pk if name == ANN else None, None)
+    assert name not in str(event.details)
+    time_passes(minutes=1)
+    try_in_vain(3, name=name)
+    assert len(events("user.locked")) == 2
 
 
 def test_it_waits_one_two_four_eight_and_then_fifteen_minutes(ann):

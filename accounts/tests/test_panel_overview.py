@@ -47,11 +47,12 @@ def test_each_day_has_its_numbers(browser):
     happened("session.started", 3, 4, ann.pk)
     happened("session.started", 3, 1, UserFactory().pk)
     happened("session.refused", 3, 2)
+    happened("user.locked", 3, 1)
     found = charts(browser)
     sign_ups = found["Sign-ups"].bars
     assert len(sign_ups) == 30
     assert (sign_ups[0].numbers, sign_ups[-1].numbers) == ([3], [2])
-    assert found["Log-ins"].bars[-4].numbers == [5, 2]
+    assert found["Log-ins"].bars[-4].numbers == [5, 2, 1]
     assert found["People who signed in"].bars[-4].numbers == [2]
     assert found["Sign-ups"].sums == [5]
 
@@ -60,7 +61,7 @@ def test_a_day_that_is_over_is_counted_once(browser):
     browser.get()
     with CaptureQueriesContext(connection) as queries:
         browser.get()
-    assert len([query for query in queries if "COUNT(" in query["sql"].upper() and "audit_events" in query["sql"]]) == 4
+    assert len([query for query in queries if "COUNT(" in query["sql"].upper() and "audit_events" in query["sql"]]) == 5
 
 
 def test_counting_stops_when_a_page_has_taken_long_enough_and_goes_on_with_the_next(browser, monkeypatch):
@@ -70,7 +71,7 @@ def test_counting_stops_when_a_page_has_taken_long_enough_and_goes_on_with_the_n
     assert not Counter.objects.filter(key__startswith="day:").exists()
     monkeypatch.setattr(panel_overview, "SECONDS", 60)
     assert b"still being counted" not in browser.get().content
-    assert Counter.objects.filter(key__startswith="day:").count() == 29 * 4
+    assert Counter.objects.filter(key__startswith="day:").count() == 29 * 5
 
 
 def test_what_waits_failed_and_is_locked_is_counted_and_leads_to_its_list(browser):
