@@ -17,12 +17,14 @@ from core.ids import uuid7
 from core.secrets import fingerprint
 from rbac.backend import RoleBackend
 from rbac.builtin import USER
-from rbac.holdings import holdings
+from rbac.holdings import holdings, roles_as_json
 from rbac.models import RoleGrant
 
 # 5 s that a replica may be behind, 5 s that the clocks of hosts may differ, and 10 s, which no request takes, from the
 # event to the commit.
 JUST = timedelta(seconds=20)
+_SHOWN = ("id", "email", "username", "first_name", "middle_name", "last_name", "language", "is_active", "is_verified")
+ROW = (*_SHOWN, "is_staff", "created_at", "updated_at", "last_login", "email_key", "live_roles")
 
 
 class UserQuerySet(models.QuerySet["User"]):
@@ -45,6 +47,10 @@ class UserQuerySet(models.QuerySet["User"]):
     def sortable(self) -> Self:
         """With `last_login_key`, which is never null: somebody who never logged in comes first."""
         return self.annotate(last_login_key=Coalesce("last_login", Value(EPOCH)))
+
+    def as_rows(self) -> models.QuerySet["User", tuple[Any, ...]]:
+        """Tuples of `ROW`: what lists show and sort by, the live roles with it."""
+        return self.annotate(live_roles=roles_as_json("pk")).values_list(*ROW)
 
 
 class User(AbstractBaseUser):

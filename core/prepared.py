@@ -5,63 +5,74 @@ time. Figures: docs/adr/0039-prepared-questions.md
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, Generic, TypeVar
+from datetime import UTC, datetime, timedelta
+from random import randrange
+from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
-from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connection, models
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections, models
 from django.db.models.query import ModelIterable, get_related_populators
 
 M = TypeVar("M", bound=models.Model)
+Value: TypeAlias = UUID | datetime | str
+# Values that nothing else in a statement has.
+_STAND_INS: dict[type, Callable[[], Value]] = {
+    UUID: uuid4,
+    datetime: lambda: datetime(1001, 1, 1, tzinfo=UTC) + timedelta(microseconds=randrange(10**15)),  # noqa: S311
+    str: lambda: uuid4().hex,
+}
 
 
 class Prepared(Generic[M]):
     """`Prepared(lambda user: Grant.objects.filter(user_id=user), UUID)`, asked by `.rows(id)`.
 
     `make` is called once with stand-ins for the values, so it must not look at them, nor at anything that changes
-    between two questions. `kinds` are UUID or str.
+    between two questions. `kinds` are UUID, datetime or str.
     """
 
     def __init__(self, make: Callable[..., models.QuerySet[M, Any]], *kinds: type) -> None:
         self.make, self.kinds = make, kinds
         self.compiled: dict[str, _Compiled] = {}
 
-    def rows(self, *values: UUID | str) -> Iterator[Any]:
+    def rows(self, *values: Value, using: str = DEFAULT_DB_ALIAS) -> Iterator[Any]:
         """What the queryset gives: instances, or tuples for `values_list`."""
-        compiled = self.compiled.get(connection.vendor) or self._compile()
-        return compiled.read(self._fetch(compiled, values))
+        vendor = connections[using].vendor
+        compiled = self.compiled.get(vendor) or self._compile(vendor)
+        return compiled.read(self._fetch(compiled, values, using))
 
-    def one(self, *values: UUID | str) -> M | None:
+    def one(self, *values: Value) -> M | None:
         return next(self.rows(*values), None)
 
-    def _compile(self) -> "_Compiled":
-        stand_ins = [uuid4() if kind is UUID else uuid4().hex for kind in self.kinds]
-        compiled = self.compiled[connection.vendor] = _Compiled(self.make(*stand_ins), stand_ins)
+    def _compile(self, vendor: str) -> "_Compiled":
+        stand_ins = [_STAND_INS[kind]() for kind in self.kinds]
+        compiled = self.compiled[vendor] = _Compiled(self.make(*stand_ins), stand_ins)
         return compiled
 
-    def _fetch(self, compiled: "_Compiled", values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    def _fetch(self, compiled: "_Compiled", values: tuple[Any, ...], using: str) -> list[tuple[Any, ...]]:
+        connection = connections[using]
         try:
-            return compiled.fetch(values)
+            return compiled.fetch(values, connection)
         except NotSupportedError:
             # A migration has changed the type of a column: PostgreSQL refuses the plan that this connection kept.
             if connection.in_atomic_block:
                 raise
             connection.close()
-            return compiled.fetch(values)
+            return compiled.fetch(values, connection)
 
 
 class _Compiled:
     def __init__(self, queryset: Any, stand_ins: list[Any]) -> None:
         self.compiler = queryset.query.get_compiler(DEFAULT_DB_ALIAS)
         self.sql, params = self.compiler.as_sql()
-        places = {_as_param(value): index for index, value in enumerate(stand_ins)}
+        places = {_as_param(value, connections[DEFAULT_DB_ALIAS]): index for index, value in enumerate(stand_ins)}
         # (True, which of the values) or (False, what always stands there)
         self.params = [(True, places[p]) if p in places else (False, p) for p in params]
         fields = [expression for expression, *_ in self.compiler.select or ()]
         self.converters = self.compiler.get_converters(fields) if fields else {}
         self.read = self.instances if issubclass(queryset._iterable_class, ModelIterable) else self.tuples
 
-    def fetch(self, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        given = [_as_param(value) for value in values]
+    def fetch(self, values: tuple[Any, ...], connection: Any) -> list[tuple[Any, ...]]:
+        given = [_as_param(value, connection) for value in values]
         params = [given[what] if is_given else what for is_given, what in self.params]
         open_cursor = getattr(connection, "planned_cursor", connection.cursor)
         with open_cursor() as cursor:
@@ -90,5 +101,7 @@ class _Compiled:
             yield instance
 
 
-def _as_param(value: Any) -> Any:
+def _as_param(value: Any, connection: Any) -> Any:
+    if isinstance(value, datetime):
+        return connection.ops.adapt_datetimefield_value(value)
     return models.UUIDField().get_db_prep_value(value, connection) if isinstance(value, UUID) else value

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from accounts import user_list
 from accounts.errors import AlreadyAccepted
 from accounts.filters import SessionFilter, UserFilter
 from accounts.models import Session, User
@@ -23,7 +24,7 @@ from accounts.serializers.users import (
     ChangeUserSerializer,
     CreateUserSerializer,
     UserSerializer,
-    attach_roles,
+    row_data,
 )
 from accounts.services import profile, users
 from accounts.views.auth import told, valid
@@ -89,10 +90,12 @@ class UserViewSet(ListModelMixin, GenericViewSet[User]):
             raise NotFound
         return user
 
-    def paginate_queryset(self, queryset: Any) -> Any:
-        page = super().paginate_queryset(queryset)
-        attach_roles(list(page or ()))
-        return page
+    def list(self, request: Request) -> Response:
+        page: Any = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response([row_data(row) for row in page])
+
+    def read_page(self, found: Any, ordering: Any, position: Any, most: int) -> Any:
+        return user_list.read_page(found, ordering, position, most)
 
     @problems(PermissionDenied)
     @extend_schema(request=CreateUserSerializer, responses={201: UserSerializer})

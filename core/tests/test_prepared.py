@@ -1,6 +1,6 @@
 """Questions that are compiled and planned once must answer as if they were not."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -59,6 +59,16 @@ def test_it_takes_text_as_a_value_and_not_as_sql():
     assert question.one(user.email_key) == user
     assert question.one("' OR ''='") is None
     assert question.one("%s") is None
+
+
+@pytest.mark.django_db
+def test_it_takes_moments_to_the_microsecond():
+    moment = timezone.now().replace(microsecond=120000)
+    user = UserFactory(created_at=moment)
+    question = Prepared(lambda at: User.objects.filter(created_at__gte=at, created_at__lte=at), datetime)
+    assert question.one(moment) == user
+    assert question.one(moment - timedelta(microseconds=1)) is None
+    assert question.one(moment + timedelta(microseconds=1)) is None
 
 
 @pytest.mark.django_db
