@@ -27,7 +27,19 @@ def preload() -> Any:
         if hasher.library:
             hasher._load_library()  # type: ignore[attr-defined]
     import_string("config.background.run")
+    if settings.CELERY_BROKER_URL:
+        load_celery()
     connections.close_all()
     gc.collect()
     gc.freeze()  # else the collector would write to each object, and so copy each page
     return application
+
+
+def load_celery() -> None:
+    """By telling nobody of a mail. The first real one would load it all in each worker, 9 MiB, some day."""
+    from kombu import Connection  # where there is a broker
+
+    app, task = import_string("config.celery.app"), import_string("mail.tasks.deliver_mail")
+    with app.connection_for_write() as broker, Connection("memory://") as nowhere:
+        broker.get_transport_cls()  # connects to nothing
+        task.apply_async(("",), connection=nowhere, retry=False)
