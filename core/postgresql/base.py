@@ -11,6 +11,7 @@ import psycopg
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.operations import DatabaseOperations
 from psycopg.errors import _WaitTimeout
+from psycopg.types.datetime import TimestamptzLoader
 
 from core import deadline
 
@@ -59,7 +60,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if name is not _PLANNED:
             return super().create_cursor(name)
         planned: Any = base.ServerBindingCursor
-        return planned(self.connection)
+        cursor = planned(self.connection)
+        # Django's loader is written in Python, to put in a zone that is always UTC here; a page has 150 moments.
+        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+        return cursor
 
     def planned_cursor(self) -> Any:
         """Whose statements PostgreSQL plans once for this connection, but behind PgBouncer: see `core.prepared`."""
