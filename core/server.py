@@ -1,7 +1,7 @@
 """Between the sockets, which are granian's, and Django, which is WSGI. Figures: docs/adr/0008-server.md.
 
-granian calls `Application` through RSGI, its asynchronous interface: there a slow client costs a coroutine.
-Through its WSGI interface each half-sent body would hold a thread, for as long as its sender likes.
+granian gives each request to `Application.take` by RSGI, its asynchronous interface: there a slow client costs a
+coroutine. Through its WSGI interface each half-sent body would hold a thread, for as long as its sender likes.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs
@@ -22,9 +22,11 @@ from django.utils.translation import gettext_lazy as _
 
 from core import deadline, metrics
 from core.errors import CONTENT_TYPE, BadRequest, Problem, ServiceUnavailable
+from core.language import Words
 from core.middleware import MAX_BODY, known_or_new
 from core.outcome import log
 from core.supervisor import LEAVE
+from core.threads import Threads
 
 Headers = list[tuple[str, str]]
 
@@ -44,25 +46,35 @@ class Gone(Exception):
     """The client left before its body was whole."""
 
 
-class Application:
-    """A worker: its event loop reads bodies, with a deadline, and its few threads run Django.
+@dataclass(eq=False, slots=True)
+class Request:
+    """What granian gives, and the body once it is whole."""
 
-    Requests to `hashing_paths` have threads of their own and wait for them on the event loop, where that costs
-    nothing: a storm of log-ins keeps no other request waiting.
+    scope: Any
+    protocol: Any
+    body: bytes = b""
+    since: float = field(default_factory=time.monotonic)
+
+
+class Application:
+    """A worker: its few threads run Django; its event loop reads bodies, with a deadline, before they do.
+
+    Requests to `hashing_paths` have threads and a line of their own: a storm of log-ins keeps no other waiting.
     """
 
     def __init__(self, wsgi: Callable[..., Iterable[bytes]], hashing_paths: Collection[str] = ()) -> None:
         self.wsgi = wsgi
-        self.threads = ThreadPoolExecutor(THREADS, thread_name_prefix="django")
+        self.threads = Threads("django", THREADS, self.run)
         self.hashing_paths = hashing_paths
-        self.hashing_threads = ThreadPoolExecutor(HASHING_THREADS, thread_name_prefix="hashing")
-        self.places = asyncio.Semaphore(HASHING_THREADS)
+        self.hashing_threads = Threads("hashing", HASHING_THREADS, self.run_hashing)
         # Probes have threads of their own: whoever asks for them must hear most of all when the others all hang.
-        self.probes = {path: ThreadPoolExecutor(1, thread_name_prefix=path) for path in ("/healthz", "/readyz")}
+        self.probes = {path: Threads(path, 1, self.run) for path in ("/healthz", "/readyz")}
         self.leaving = False
+        self.reading: set[asyncio.Task[None]] = set()  # asyncio itself forgets tasks that nobody holds
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """granian has its handler of SIGTERM already; what came while we were starting is heard now."""
+        self.loop = loop
         loop.add_signal_handler(LEAVE, self.leave)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {LEAVE, signal.SIGTERM})
 
@@ -75,64 +87,76 @@ class Application:
         """
         self.leaving = True
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        body = b""
-        if "content-length" in scope.headers or "transfer-encoding" in scope.headers:
-            if len(scope.headers.get_all("transfer-encoding")) > 1:
-                refuse(scope, protocol, BadRequest(_("Send one Transfer-Encoding header.")))
-                return
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    body = await read_body(scope.headers, protocol)
-            except TimeoutError:
-                refuse(scope, protocol, RequestTimeout())
-                return
-            except Gone:
-                protocol.response_empty(400, [("connection", "close")])
-                return
-        arrived = time.monotonic()
-        if self.may_hash(scope, body):
-            await self.queue(scope, body, protocol, arrived)
+    def take(self, scope: Any, protocol: Any) -> None:
+        """A request, on a thread of granian's. What has no body goes straight to a thread: waking the event loop
+        for it would cost more than all else that is done here."""
+        headers = scope.headers
+        if "content-length" in headers or "transfer-encoding" in headers:
+            self.loop.call_soon_threadsafe(self.read, scope, protocol)
         else:
-            await self.hand_over(self.probes.get(scope.path, self.threads), scope, body, protocol, arrived)
+            self.hand_over(Request(scope, protocol))
 
-    def may_hash(self, scope: Any, body: bytes) -> bool:
-        is_one = scope.method in ("POST", "PUT", "DELETE") and scope.path in self.hashing_paths
-        return is_one and not (scope.path.endswith("/token") and is_refresh(body))
+    def read(self, scope: Any, protocol: Any) -> None:
+        task = self.loop.create_task(self.receive(scope, protocol))
+        self.reading.add(task)
+        task.add_done_callback(self.reading.discard)
 
-    async def hand_over(
-        self, threads: ThreadPoolExecutor, scope: Any, body: bytes, protocol: Any, arrived: float
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        work = threads.submit(self.run, environ(scope, body), protocol, loop, arrived)
-        done = asyncio.wrap_future(work)
-        await asyncio.wait([done], timeout=QUEUE_SECONDS)
-        if work.cancel():  # only what has not begun can be
-            metrics.count("queue", scope.method, 503, "service_unavailable", QUEUE_SECONDS)
-            refuse(scope, protocol, ServiceUnavailable(BUSY, retry_after=5))
-        else:
-            await done
-
-    async def queue(self, scope: Any, body: bytes, protocol: Any, arrived: float) -> None:
-        started = time.perf_counter()
+    async def receive(self, scope: Any, protocol: Any) -> None:
+        if len(scope.headers.get_all("transfer-encoding")) > 1:
+            return refuse(scope, protocol, BadRequest(_("Send one Transfer-Encoding header.")))
         try:
-            with metrics.PASSWORDS.labels("waiting").track_inprogress():
-                async with asyncio.timeout(QUEUE_SECONDS):
-                    await self.places.acquire()
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await read_body(scope.headers, protocol)
         except TimeoutError:
-            metrics.PASSWORD_REFUSALS.inc()
-            metrics.count("password-queue", scope.method, 503, "service_unavailable", QUEUE_SECONDS)
-            refuse(scope, protocol, ServiceUnavailable(OVERLOADED, retry_after=5))
-            return
-        metrics.PASSWORD_WAIT.observe(time.perf_counter() - started)
-        try:
-            await self.hand_over(self.hashing_threads, scope, body, protocol, arrived)
-        finally:
-            self.places.release()
+            return refuse(scope, protocol, RequestTimeout())
+        except Exception as error:
+            if not isinstance(error, Gone):
+                log.error("request.unreadable", exc_info=error)
+            protocol.response_empty(400, [("connection", "close")])
+            return None
+        return self.hand_over(Request(scope, protocol, body))
 
-    def run(self, env: dict[str, Any], protocol: Any, loop: asyncio.AbstractEventLoop, arrived: float) -> None:
+    def hand_over(self, request: Request) -> None:
+        threads = self.threads_for(request)
+        if threads is self.hashing_threads:
+            metrics.PASSWORDS.labels("waiting").inc()
+        if threads.take(request):
+            self.loop.call_soon_threadsafe(self.loop.call_later, QUEUE_SECONDS, self.turn_away, threads)
+
+    def threads_for(self, request: Request) -> Threads[Request]:
+        if may_hash(request, self.hashing_paths):
+            return self.hashing_threads
+        return self.probes.get(request.scope.path, self.threads)
+
+    def turn_away(self, threads: Threads[Request]) -> None:
+        """Whoever waited for too long, and then those behind them, until nobody waits."""
+        late, again = threads.late(QUEUE_SECONDS)
+        for request in late:
+            if threads is self.hashing_threads:
+                metrics.PASSWORDS.labels("waiting").dec()
+                metrics.PASSWORD_REFUSALS.inc()
+                refuse_busy(request, "password-queue", OVERLOADED)
+            else:
+                refuse_busy(request, "queue", BUSY)
+        if again is not None:
+            self.loop.call_later(again, self.turn_away, threads)
+
+    def run_hashing(self, request: Request) -> None:
+        metrics.PASSWORDS.labels("waiting").dec()
+        metrics.PASSWORD_WAIT.observe(time.monotonic() - request.since)
+        self.run(request)
+
+    def run(self, request: Request) -> None:
+        try:
+            self.answer(request)
+        except Exception as error:
+            log.error("request.unanswered", exc_info=error)
+            request.protocol.response_empty(500, [("connection", "close")])
+
+    def answer(self, request: Request) -> None:
+        protocol, env = request.protocol, environ(request.scope, request.body)
         status, headers = 500, []
-        deadline.begin(arrived)
+        deadline.begin(request.since)
 
         def start_response(line: str, fields: Headers, exc_info: Any = None) -> None:
             nonlocal status, headers
@@ -145,11 +169,22 @@ class Application:
             headers.append(("connection", "close"))
         try:
             if getattr(response, "streaming", False):
-                stream(response, protocol.response_stream(status, headers), loop)
+                stream(response, protocol.response_stream(status, headers), self.loop)
             else:
                 protocol.response_bytes(status, headers, b"".join(response))
         finally:
             response.close()
+
+
+def may_hash(request: Request, paths: Collection[str]) -> bool:
+    scope = request.scope
+    is_one = scope.method in ("POST", "PUT", "DELETE") and scope.path in paths
+    return is_one and not (scope.path.endswith("/token") and is_refresh(request.body))
+
+
+def refuse_busy(request: Request, operation: str, why: Words) -> None:
+    metrics.count(operation, request.scope.method, 503, "service_unavailable", QUEUE_SECONDS)
+    refuse(request.scope, request.protocol, ServiceUnavailable(why, retry_after=5))
 
 
 def is_refresh(form: bytes) -> bool:

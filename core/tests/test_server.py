@@ -23,6 +23,9 @@ class Headers:
     def get(self, name: str, default: str | None = None) -> str | None:
         return next((value for key, value in self.pairs if key == name), default)
 
+    def get_all(self, name: str) -> list[str]:
+        return [value for key, value in self.pairs if key == name]
+
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None
 
@@ -114,6 +117,9 @@ class Protocol:
     def response_str(self, status: int, headers: Any, body: str) -> None:
         self.response_bytes(status, headers, body.encode())
 
+    def response_empty(self, status: int, headers: Any) -> None:
+        self.response_bytes(status, headers, b"")
+
 
 class Response(list[bytes]):
     def close(self) -> None:
@@ -131,16 +137,18 @@ def slow_django(release: threading.Event) -> Any:
 
 
 def answers(application: server.Application, *asked: Any, first: int) -> list[Protocol]:
-    """Ask all at once; back when `first` of them are answered, and then once more when all are."""
+    """Ask all at once; when `first` of them are answered, release Django, and come back when all are."""
     protocols = [Protocol() for _ in asked]
 
     async def ask() -> None:
-        async with asyncio.TaskGroup() as group:
-            for one, protocol in zip(asked, protocols, strict=True):
-                group.create_task(application.__rsgi__(one, protocol))
-            while sum(protocol.status > 0 for protocol in protocols) < first:
-                await asyncio.sleep(0.01)
-            application.wsgi.release.set()
+        application.loop = asyncio.get_running_loop()
+        for one, protocol in zip(asked, protocols, strict=True):
+            application.take(one, protocol)
+        while sum(protocol.status > 0 for protocol in protocols) < first:
+            await asyncio.sleep(0.01)
+        application.wsgi.release.set()
+        while not all(protocol.status for protocol in protocols):
+            await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(ask(), 20))
     return protocols
@@ -174,9 +182,9 @@ def test_a_storm_of_hashes_keeps_nothing_else_waiting(application):
     ],
 )
 def test_a_refresh_at_the_token_endpoint_does_not_wait_behind_passwords(form, waits):
-    application = server.Application(slow_django(threading.Event()), {"/auth/token", "/hash"})
-    assert application.may_hash(scope(path="/auth/token", method="POST"), form) is waits
-    assert application.may_hash(scope(path="/hash", method="POST"), form)
+    paths = {"/auth/token", "/hash"}
+    assert server.may_hash(server.Request(scope(path="/auth/token", method="POST"), None, form), paths) is waits
+    assert server.may_hash(server.Request(scope(path="/hash", method="POST"), None, form), paths)
 
 
 def test_who_waits_too_long_for_a_hash_is_refused_in_the_one_shape(application, monkeypatch):
@@ -191,12 +199,60 @@ def test_who_waits_too_long_for_a_hash_is_refused_in_the_one_shape(application, 
     assert json.loads(refused[0].body)["code"] == "service_unavailable"
 
 
-def test_a_place_is_given_back_when_the_answer_fails(application, monkeypatch):
+def test_who_waited_too_long_never_begins(application, monkeypatch):
+    begun, slow = [], application.wsgi
+
+    def wsgi(env: dict[str, Any], start_response: Any) -> Response:
+        begun.append(env["HTTP_X_REQUEST_ID"])
+        return slow(env, start_response)
+
+    wsgi.release = slow.release
+    application.wsgi = wsgi
+    monkeypatch.setattr(server, "QUEUE_SECONDS", 0.1)
+    storm = [scope(("x-request-id", f"r{n}"), path="/hash", method="POST") for n in range(server.HASHING_THREADS + 3)]
+    answers(application, *storm, first=3)
+    assert sorted(begun) == sorted(f"r{n}" for n in range(server.HASHING_THREADS))
+
+
+def test_a_place_is_given_back_when_the_answer_fails(application):
     def broken(env, start_response):
         raise RuntimeError
 
     broken.release = application.wsgi.release
     application.wsgi = broken
-    for _ in range(server.HASHING_THREADS + 1):
-        with pytest.raises(RuntimeError):
-            asyncio.run(application.__rsgi__(scope(path="/hash", method="POST"), Protocol()))
+    storm = [scope(path="/hash", method="POST")] * (server.HASHING_THREADS + 1)
+    told = answers(application, *storm, first=len(storm))
+    assert {protocol.status for protocol in told} == {500}
+
+
+def test_a_body_is_read_before_a_thread_begins(application):
+    """And what cannot be read reaches none."""
+
+    class Sender(Protocol):
+        def __init__(self, *chunks: bytes) -> None:
+            super().__init__()
+            self.chunks = chunks
+
+        async def __aiter__(self) -> Any:
+            for chunk in self.chunks:
+                yield chunk
+
+    protocols = [Sender(b"ab", b"cd"), Sender(b"ab")]
+    read: list[bytes] = []
+
+    def wsgi(env: dict[str, Any], start_response: Any) -> Response:
+        read.append(env["wsgi.input"].read())
+        start_response("200 OK", [])
+        return Response([b"done"])
+
+    async def ask() -> None:
+        application.loop = asyncio.get_running_loop()
+        for protocol in protocols:
+            application.take(scope(("content-length", "4"), path="/", method="POST"), protocol)
+        while not all(protocol.status for protocol in protocols):
+            await asyncio.sleep(0.01)
+
+    application.wsgi = wsgi
+    asyncio.run(asyncio.wait_for(ask(), 20))
+    assert [protocol.status for protocol in protocols] == [200, 400]
+    assert read == [b"abcd"]

@@ -42,8 +42,10 @@ def ask_all(application: server.Application, *scopes: Any) -> list[Protocol]:
     protocols = [Protocol() for _ in scopes]
 
     async def ask() -> None:
-        pairs = zip(scopes, protocols, strict=True)
-        await asyncio.wait([asyncio.ensure_future(application.__rsgi__(*pair)) for pair in pairs], timeout=2)
+        application.loop = asyncio.get_running_loop()
+        for pair in zip(scopes, protocols, strict=True):
+            application.take(*pair)
+        await asyncio.sleep(2)
 
     asyncio.run(ask())
     return protocols

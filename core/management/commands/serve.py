@@ -16,9 +16,11 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from granian._granian import CallbackScheduler
 from granian.constants import HTTPModes, Interfaces, RuntimeModes
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.server import mp
 from granian.server.mp import MPServer
 
 from core import supervisor, telemetry
@@ -152,4 +154,12 @@ def server_at(address: str, port: int) -> MPServer:
 def work(server: MPServer, wsgi: Any) -> None:
     """A worker: this process answers requests until SIGTERM."""
     application = Application(wsgi, settings.HASHING_PATHS)
+    mp._new_cbscheduler = partial(scheduler, application)  # type: ignore[attr-defined]
     server._spawn_worker(0, server._spawn_rsgi_worker, lambda: application).inner.run()
+
+
+def scheduler(application: Application, loop: Any, callback: Any, impl_asyncio: bool) -> CallbackScheduler:
+    """What granian calls, on a thread of its own, for each request. Its own one makes a task on the event loop."""
+    made = CallbackScheduler(loop, callback, None, None, None)  # type: ignore[call-arg]
+    made._schedule_fn = lambda watcher: application.take(watcher.scope, watcher.proto)  # type: ignore[attr-defined]
+    return made

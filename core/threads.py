@@ -1,0 +1,69 @@
+"""A few threads, and the line of what waits for one. What is left of `ThreadPoolExecutor` without futures, whose locks
+and wake-ups cost more than a short request should. Figures: docs/adr/0046-hand-over.md."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Lock, Thread
+from typing import Generic, Protocol, TypeVar
+
+
+class Waiting(Protocol):
+    since: float
+    """By `time.monotonic()`."""
+
+
+W = TypeVar("W", bound=Waiting)
+
+
+class Threads(Generic[W]):
+    """Runs what it is given, in the order of its coming, by at most so many threads, begun as they are needed.
+
+    Whichever rested last works next: its connection to the database was used a moment ago. `run` must not raise.
+    """
+
+    def __init__(self, name: str, most: int, run: Callable[[W], None]) -> None:
+        self.name, self.most, self.run = name, most, run
+        self.lock = Lock()
+        self.begun = 0
+        self.resting: list[SimpleQueue[W]] = []
+        self.line: deque[W] = deque()
+        self.is_watched = False
+
+    def take(self, work: W) -> bool:
+        """True when it has to wait and nobody watches the line: then call `late` in time."""
+        with self.lock:
+            if self.resting:
+                inbox = self.resting.pop()
+            elif self.begun < self.most:
+                self.begun += 1
+                inbox = SimpleQueue()
+                Thread(target=self.serve, args=[inbox], name=f"{self.name}-{self.begun}", daemon=True).start()
+            else:
+                self.line.append(work)
+                was_watched, self.is_watched = self.is_watched, True
+                return not was_watched
+        inbox.put(work)
+        return False
+
+    def late(self, seconds: float) -> tuple[list[W], float | None]:
+        """What has waited for so long, taken out of the line so that it never begins; and after how many seconds to
+        ask again, None when nothing waits."""
+        now, found = time.monotonic(), []
+        with self.lock:
+            while self.line and self.line[0].since + seconds <= now:
+                found.append(self.line.popleft())
+            self.is_watched = bool(self.line)
+            return found, self.line[0].since + seconds - now if self.line else None
+
+    def serve(self, inbox: "SimpleQueue[W]") -> None:
+        work = inbox.get()
+        while True:
+            self.run(work)
+            del work  # a thread that rests keeps no body in memory
+            with self.lock:
+                following = self.line.popleft() if self.line else None
+                if following is None:
+                    self.resting.append(inbox)
+            work = inbox.get() if following is None else following
