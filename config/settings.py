@@ -305,8 +305,7 @@ CELERY_TASK_TIME_LIMIT = 120
 CELERY_TASK_SOFT_TIME_LIMIT = 90
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-# After Redis was away a worker would take fewer tasks at first, and more as those at work end: it may stay at none
-# (celery/celery#9512 tells of one way). One that runs twice does nothing twice.
+# Back after Redis was away, a worker takes as many as before: what was at work and runs twice does nothing twice.
 CELERY_WORKER_ENABLE_PREFETCH_COUNT_REDUCTION = False
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CONSUMER = "config.worker:Consumer"

@@ -172,7 +172,7 @@ def limits_hold(run: Run) -> None:
     run.check(asked.count(202) <= 60 and asked[-1] == 429, f"the limit of mails does not hold: {asked.count(202)}")
 
 
-@fault("F5", "Redis stopped", "SIGKILL to Redis under load, started again after some 8 s", short=False)
+@fault("F5", "Redis stopped", "SIGKILL to Redis under load, started again after some 8 s")
 def stopped_redis(run: Run) -> None:
     without_redis(run, redis_stopped, "redis")
 
