@@ -19,7 +19,8 @@ from core.panel_look import display
 ACTIONS = (
     *("session.started", "session.ended", "session.refused", "session.reused", "session.repeated"),
     *("user.signed_up", "user.verified", "user.created", "user.changed", "user.invited"),
-    *("user.deactivated", "user.restored", "user.locked", "password.changed", "password.refused", "password.reset_asked"),
+    *("user.deactivated", "user.restored", "user.locked"),
+    *("password.changed", "password.refused", "password.reset_asked"),
     *("email.changed", "role.granted", "role.withdrawn", "role.created", "role.changed", "role.deleted"),
     *("permission.created", "permission.deleted", "guard.refused", "key.rotated", "key.revoked"),
 )
