@@ -124,17 +124,17 @@ def hash_storm(run: Run) -> None:
 @fault(
     "MEMORY",
     "A long day",
-    "100,000 requests of a usual mix to one server with two processes (8,000 in a short run)",
-    short=False,
+    "100,000 requests of a usual mix to one server with two processes (10,000 in a short run)",
 )
 def long_day(run: Run) -> None:
-    first, last = (2_000, 8_000) if run.is_short else (10_000, 100_000)
+    first, last = (5_000, 10_000) if run.is_short else (10_000, 100_000)
     server = run.system.serve()
     emails = [run.new_person() for _ in range(8)]
     sizes, own = {}, {}
     counter = itertools.count(1)
-    marks = {first, last}
-    for mark in sorted(marks):
+    if run.is_short:  # in which a second log-in, and so the first mail, would not be part of what comes before
+        work(run, server.port, emails, counter, 1_000)
+    for mark in (first, last):
         work(run, server.port, emails, counter, mark)
         sizes[mark], own[mark] = server.memory(), server.memory("Pss_Anon")
     grown = own[last] - own[first]
