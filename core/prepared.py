@@ -14,12 +14,21 @@ from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections, models
 from django.db.models.query import ModelIterable, get_related_populators
 
 M = TypeVar("M", bound=models.Model)
+
+
+class Part(str):
+    """Text for a `contains`, which the ORM hands to the database as `%text%`."""
+
+    __slots__ = ()
+
+
 Value: TypeAlias = UUID | datetime | str
 # Values that nothing else in a statement has.
 _STAND_INS: dict[type, Callable[[], Value]] = {
     UUID: uuid4,
     datetime: lambda: datetime(1001, 1, 1, tzinfo=UTC) + timedelta(microseconds=randrange(10**15)),  # noqa: S311
     str: lambda: uuid4().hex,
+    Part: lambda: Part(uuid4().hex),
 }
 
 
@@ -27,11 +36,12 @@ class Prepared(Generic[M]):
     """`Prepared(lambda user: Grant.objects.filter(user_id=user), UUID)`, asked by `.rows(id)`.
 
     `make` is called once with stand-ins for the values, so it must not look at them, nor at anything that changes
-    between two questions. `kinds` are UUID, datetime or str.
+    between two questions. `kinds` are UUID, datetime, str or Part. Not `is_planned` are questions whose best plan
+    depends on the values: compiled once all the same, but planned each time.
     """
 
-    def __init__(self, make: Callable[..., models.QuerySet[M, Any]], *kinds: type) -> None:
-        self.make, self.kinds = make, kinds
+    def __init__(self, make: Callable[..., models.QuerySet[M, Any]], *kinds: type, is_planned: bool = True) -> None:
+        self.make, self.kinds, self.is_planned = make, kinds, is_planned
         self.compiled: dict[str, _Compiled] = {}
 
     def rows(self, *values: Value, using: str = DEFAULT_DB_ALIAS) -> Iterator[Any]:
@@ -51,13 +61,13 @@ class Prepared(Generic[M]):
     def _fetch(self, compiled: "_Compiled", values: tuple[Any, ...], using: str) -> list[tuple[Any, ...]]:
         connection = connections[using]
         try:
-            return compiled.fetch(values, connection)
+            return compiled.fetch(values, connection, self.is_planned)
         except NotSupportedError:
             # A migration has changed the type of a column: PostgreSQL refuses the plan that this connection kept.
             if connection.in_atomic_block:
                 raise
             connection.close()
-            return compiled.fetch(values, connection)
+            return compiled.fetch(values, connection, self.is_planned)
 
 
 class _Compiled:
@@ -71,10 +81,10 @@ class _Compiled:
         self.converters = self.compiler.get_converters(fields) if fields else {}
         self.read = self.instances if issubclass(queryset._iterable_class, ModelIterable) else self.tuples
 
-    def fetch(self, values: tuple[Any, ...], connection: Any) -> list[tuple[Any, ...]]:
+    def fetch(self, values: tuple[Any, ...], connection: Any, is_planned: bool) -> list[tuple[Any, ...]]:
         given = [_as_param(value, connection) for value in values]
         params = [given[what] if is_given else what for is_given, what in self.params]
-        open_cursor = getattr(connection, "planned_cursor", connection.cursor)
+        open_cursor = getattr(connection, "planned_cursor", connection.cursor) if is_planned else connection.cursor
         with open_cursor() as cursor:
             cursor.execute(self.sql, params)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
@@ -104,4 +114,6 @@ class _Compiled:
 def _as_param(value: Any, connection: Any) -> Any:
     if isinstance(value, datetime):
         return connection.ops.adapt_datetimefield_value(value)
+    if isinstance(value, Part):
+        return f"%{connection.ops.prep_for_like_query(value)}%"
     return models.UUIDField().get_db_prep_value(value, connection) if isinstance(value, UUID) else value

@@ -1,5 +1,6 @@
 """The index for searching, on a real PostgreSQL: made, used, taken away, and done without."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from accounts.user_list import ESTIMATE, FEW
 from tests.races.conftest import fresh_postgresql
 from tests.serving import ROOT, settings_for
 
@@ -19,7 +21,8 @@ PEOPLE = """INSERT INTO users (id, password, email, email_key, first_name, middl
         is_verified, is_staff, joined_by, password_contested, search_text)
     SELECT gen_random_uuid(), '!', e, e, '', '', '', 'en', true, true, false, 'import', false, e
     FROM (SELECT md5(n::text) || '@example.org' AS e FROM generate_series(1, 20000) n) made"""
-FIND = "EXPLAIN SELECT id FROM users WHERE search_text LIKE '%{}%' ORDER BY created_at, id LIMIT 51"
+FIND = "EXPLAIN SELECT id FROM users WHERE search_text LIKE '%{}%' ORDER BY {} LIMIT 51"
+HIDDEN = "GREATEST(created_at), GREATEST(id)"
 
 
 @pytest.fixture
@@ -46,8 +49,25 @@ def test_a_fragment_that_few_have_is_found_by_the_index_and_one_that_many_have_b
     migrate(url, tmp_path)
     ask(url, PEOPLE)
     ask(url, "VACUUM ANALYZE users")
-    assert "users_search" in str(ask(url, FIND.format("a1b2c3d")))
-    assert "users_by_created" in str(ask(url, FIND.format("example")))
+    assert estimated(url, "a1b2c3d") <= FEW < estimated(url, "example")
+    assert "users_search" in str(ask(url, FIND.format("a1b2c3d", HIDDEN)))
+    assert "users_by_created" in str(ask(url, FIND.format("example", "created_at, id")))
+
+
+def test_what_few_have_is_never_looked_for_along_the_order(url, tmp_path):
+    """However small the page, by which PostgreSQL expects to end soon."""
+    migrate(url, tmp_path)
+    ask(url, PEOPLE)
+    ask(url, "VACUUM ANALYZE users")
+    assert "users_by_created" in str(ask(url, FIND.format("example", "created_at, id")))
+    assert "users_by" not in str(ask(url, FIND.format("example", HIDDEN)))
+
+
+def estimated(url: str, text: str) -> int:
+    plan = str(ask(url, ESTIMATE.replace("%s", f"'%{text}%'")))
+    found = re.search(r"rows=(\d+)", plan)
+    assert found, plan
+    return int(found[1])
 
 
 def test_it_goes_and_comes_back_and_an_interrupted_one_is_made_anew(url, tmp_path):

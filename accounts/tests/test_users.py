@@ -8,6 +8,7 @@ import pytest
 from django.db import OperationalError
 from django.db.models import F
 
+from accounts import user_list
 from accounts.models import Challenge, Session, User
 from accounts.services import sessions, users
 from accounts.services.users import change_user
@@ -26,6 +27,7 @@ from accounts.tests.scene import (
     refusal,
     wrong_fields,
 )
+from accounts.views.users import UserViewSet
 from core.actor import Actor
 from core.errors import PermissionDenied
 from core.ids import uuid7
@@ -293,6 +295,29 @@ def test_a_changed_name_is_found_at_once_and_the_old_one_no_more(api, found, tok
 def test_an_empty_search_finds_everybody(found):
     user = UserFactory()
     assert found("search=") == found("search=%20") == [user.email]
+
+
+@pytest.mark.parametrize("way", [(10**9, (1,)), (-1, (1, 2)), (-1, (10**6,))])
+@pytest.mark.parametrize("ordering", ["created_at", "-created_at", "email", "-email", "last_login", "-last_login"])
+def test_whichever_way_a_search_goes_it_finds_the_same_in_the_same_order(api, token, monkeypatch, way, ordering):
+    """By the index, along the order until the page is full, and along it in vain and then by the index."""
+    monkeypatch.setattr(user_list, "FEW", way[0])
+    monkeypatch.setattr(user_list, "STEPS", way[1])
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    for number, name in enumerate("zoe ann zoe ann ann ann ann zoe zoe".split()):
+        person = UserFactory(email=f"{name}{number}@example.org", is_staff=number == 7)
+        seen = moment - timedelta(days=number // 2) if number % 3 else None
+        User.objects.filter(pk=person.pk).update(created_at=moment + timedelta(days=number // 2), last_login=seen)
+    key = UserViewSet.orderings[ordering.removeprefix("-")]
+    found = User.objects.sortable().filter(email__startswith="zoe").order_by(*key)
+    expected = [str(pk) for pk in found.values_list("pk", flat=True)]
+    expected = expected[::-1] if ordering.startswith("-") else expected
+    pages = list(walk(api, token, f"/users?search=ZOE&ordering={ordering}&page_size=1"))
+    assert [row["id"] for body in pages for row in body["results"]] == expected
+    back = list(walk(api, token, pages[-1]["previous"], "previous"))
+    assert [row["id"] for body in back for row in body["results"]] == expected[-2::-1]
+    staff = forwards(api, token, f"/users?search=zoe&is_staff=true&ordering={ordering}")
+    assert [row["email"] for page in staff for row in page] == ["zoe7@example.org"]
 
 
 # --- Ordering ----------------------------------------------------------------------------------------------------

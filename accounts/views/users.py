@@ -13,7 +13,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from accounts import user_list
 from accounts.errors import AlreadyAccepted
 from accounts.filters import SessionFilter, UserFilter
 from accounts.models import Session, User
@@ -27,6 +26,7 @@ from accounts.serializers.users import (
     row_data,
 )
 from accounts.services import profile, users
+from accounts.user_list import Page
 from accounts.views.auth import told, valid
 from accounts.views.myself import answer, devices, if_match
 from core.access import Requires, SignedIn, require
@@ -95,7 +95,8 @@ class UserViewSet(ListModelMixin, GenericViewSet[User]):
         return self.get_paginated_response([row_data(row) for row in page])
 
     def read_page(self, found: Any, ordering: Any, position: Any, most: int) -> Any:
-        return user_list.read_page(found, ordering, position, most)
+        search = self.request.query_params.get("search", "").strip()
+        return Page(found, tuple(ordering), tuple(position or ()), most, search).read()
 
     @problems(PermissionDenied)
     @extend_schema(request=CreateUserSerializer, responses={201: UserSerializer})

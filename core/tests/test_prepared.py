@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Session, User
 from accounts.tests.factories import UserFactory, signed_in
-from core.prepared import Prepared
+from core.prepared import Part, Prepared
 from rbac.holdings import roles_as_json
 from rbac.models import RoleGrant
 from rbac.tests.factories import GrantFactory, RoleFactory
@@ -69,6 +69,32 @@ def test_it_takes_moments_to_the_microsecond():
     assert question.one(moment) == user
     assert question.one(moment - timedelta(microseconds=1)) is None
     assert question.one(moment + timedelta(microseconds=1)) is None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("is_planned", [True, False])
+def test_it_takes_part_of_a_text_letter_by_letter(is_planned):
+    user = UserFactory(first_name="100%_a\\b'c")
+    UserFactory(first_name="100xxa")
+    question = Prepared(lambda text: User.objects.filter(first_name__contains=text), Part, is_planned=is_planned)
+    for text in ("100%", "%_a", "a\\b", "b'c"):
+        assert list(question.rows(Part(text))) == [user]
+    assert list(question.rows(Part("0_"))) == []
+
+
+@needs_postgresql
+@pytest.mark.service
+@pytest.mark.django_db
+def test_what_hangs_on_its_values_is_planned_each_time():
+    connection.connection.prepare_threshold = 0
+    for is_planned in (True, False):
+        question = Prepared(lambda key: User.objects.filter(email_key=key), str, is_planned=is_planned)
+        with connection.cursor() as cursor:
+            cursor.execute("DEALLOCATE ALL")
+            connection.connection._prepared.clear()
+            question.one("ann@example.org")
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements")
+            assert cursor.fetchone() == (is_planned,)
 
 
 @pytest.mark.django_db
