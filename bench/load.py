@@ -18,9 +18,10 @@ class Refused(Exception):
 
 @dataclass
 class Load:
-    """What came of it: the time of each answer in ms, over so many seconds."""
+    """What came of it: the time of each answer in ms, over so many seconds. A 503 is none."""
 
     seconds: float = 0.0
+    turned_away: int = 0
     latencies: list[float] = field(default_factory=list)
 
     @property
@@ -61,7 +62,10 @@ class Connection(asyncio.Protocol):
         if answer is None:
             return None
         now = time.perf_counter()
-        self.load.latencies.append((now - self.started) * 1000)
+        if answer[0] == 503:
+            self.load.turned_away += 1
+        else:
+            self.load.latencies.append((now - self.started) * 1000)
         self.received.clear()
         try:
             following = self.script.send(answer)

@@ -5,64 +5,78 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, quote_plus, urlsplit
 
-from bench.load import Refused, Script, request
+from bench.load import request
+from bench.scripts import (
+    ADDRESS,
+    PASSWORD,
+    LogIn,
+    Make,
+    deep_page,
+    get,
+    get_as_admin,
+    identity,
+    logging_in,
+    mixed,
+    post,
+    post_form,
+    refreshing,
+    repeat,
+    signing_up,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(__file__).resolve().parent / "peers"
-PASSWORD = "correct horse battery staple"
 WORKERS = "2"
-ADDRESS = "firstname.lastname{}@example.org"
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-JSON = {"Content-Type": "application/json"}
+PAGE = 50
+Ask = Callable[[bytes], Any]
 
 
-def repeat(data: bytes, *also: int) -> Script:
-    while True:
-        status, body = yield data
-        if status != 200 and status not in also:
-            raise Refused(f"{status} {body[:300]!r}")
+@dataclass(frozen=True)
+class Size:
+    """How many users there are, and how many sessions and roles each of them has."""
+
+    users: int
+    sessions: int = 1
+    roles: int = 1
+
+    @property
+    def deep(self) -> int:
+        """Where the deep page begins: at 90,000 of 100,000, which is page 18,000 of a million."""
+        return self.users * 9 // 10
 
 
-def refreshing(path: str, host: str, pair: Any) -> Script:
-    """Each refresh with the token that the one before gave."""
-    while True:
-        status, body = yield request("POST", path, host, JSON, json.dumps({"refresh": pair["refresh"]}).encode())
-        if status != 200:
-            raise Refused(f"{status} {body[:300]!r}")
-        pair.update(json.loads(body))
-
-
-def bearer(pair: Any) -> dict[str, str]:
-    return {"Authorization": f"Bearer {pair.get('access') or pair['access_token']}"}
-
-
-@dataclass
+@dataclass(frozen=True)
 class Subject:
-    """`operations`: by name, a function of (host, pair of tokens, that of the administrator) that gives a script."""
+    """`packages` names a file of bench/peers with what pip installs for it; without, it runs in our own environment."""
 
     name: str
-    packages: str
     fill: str
     migrate: list[str]
     serve: Callable[[int], list[str]]
-    log_in: Callable[[str, int], bytes]
-    operations: dict[str, Callable[[str, Any, Any], Script]]
+    operations: dict[str, Make]
+    log_in: LogIn | None = None
+    packages: str = ""
     folder: Path = PEERS
     environment: dict[str, str] = field(default_factory=dict)
+    find_deep_page: Callable[[Ask, str, Any, Size], str] | None = None
 
     def python(self, venvs: Path) -> str:
-        return str(venvs / self.name / "bin" / "python") if self.packages else sys.executable
+        return str(venvs / Path(self.packages).stem / "bin" / "python") if self.packages else sys.executable
 
     def install(self, venvs: Path) -> None:
-        stamp = venvs / self.name / "installed"
-        wanted = (PEERS / self.packages).read_text() if self.packages else ""
-        if not wanted or (stamp.exists() and stamp.read_text() == wanted):
+        if not self.packages:
             return
-        subprocess.run([sys.executable, "-m", "venv", str(venvs / self.name)], check=True)
+        venv, wanted = venvs / Path(self.packages).stem, (PEERS / self.packages).read_text()
+        stamp = venv / "installed"
+        if stamp.exists() and stamp.read_text() == wanted:
+            return
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
         pip = [self.python(venvs), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
         subprocess.run([*pip, "-r", str(PEERS / self.packages)], check=True)
         stamp.write_text(wanted)
@@ -71,9 +85,18 @@ class Subject:
         names = [line.partition("==") for line in (PEERS / self.packages).read_text().split()] if self.packages else []
         return ", ".join(f"{name.partition('[')[0]} {version}" for name, _, version in names)
 
+    def sql(self, size: Size) -> str:
+        """`fill` for this size."""
+        django, bare = hashes()
+        values = {"hash": f"'{django}'", "bare": f"'{bare}'", **vars(size)}
+        sql = self.fill
+        for name, value in values.items():
+            sql = sql.replace(f"{{{name}}}", str(value))
+        return sql
 
-def hash_of_all() -> tuple[str, str]:
-    """As Django keeps bcrypt over SHA-256, and bare, both of cost 12."""
+
+def hashes() -> tuple[str, str]:
+    """Of the password of all: as Django keeps bcrypt over SHA-256, and bare, both of cost 12."""
     import bcrypt
 
     digest = hashlib.sha256(PASSWORD.encode()).hexdigest().encode()
@@ -81,50 +104,62 @@ def hash_of_all() -> tuple[str, str]:
     return "bcrypt_sha256$" + bcrypt.hashpw(digest, salt).decode(), bcrypt.hashpw(PASSWORD.encode(), salt).decode()
 
 
-def get(path: str, of_admin: bool = False) -> Callable[[str, Any, Any], Script]:
-    return lambda host, pair, admin: repeat(request("GET", path, host, bearer(admin if of_admin else pair)))
+def check(host: str, pair: Any, admin: Any) -> Any:
+    return repeat(post("/api/v1/permissions/check", host, {"checks": ["order:refund"]}, identity(pair)))
 
 
-def check(host: str, pair: Any, admin: Any) -> Script:
-    body = json.dumps({"checks": ["order:refund"]}).encode()
-    return repeat(request("POST", "/api/v1/permissions/check", host, {**bearer(pair), **JSON}, body))
+def by_username(path: str) -> LogIn:
+    return lambda host, number: post(path, host, {"username": f"person{number}", "password": PASSWORD})
 
 
-def log_in_here(host: str, number: int) -> bytes:
-    body = {"username": f"person{number}", "password": PASSWORD}
-    return request("POST", "/api/v1/auth/login", host, JSON, json.dumps(body).encode())
+def by_cursor(ask: Ask, host: str, admin: Any, size: Size) -> str:
+    """Users were made a second apart. A cursor says where to go on, whatever was asked for when it was given."""
+    first = ask(request("GET", "/api/v1/users?page_size=1", host, identity(admin)))["results"][0]
+    since = datetime.fromisoformat(first["created_at"]) + timedelta(seconds=size.deep)
+    path = f"/api/v1/users?page_size=1&created_after={quote_plus(since.isoformat())}"
+    following = ask(request("GET", path, host, identity(admin)))["next"]
+    return f"/api/v1/users?page_size={PAGE}&cursor={parse_qs(urlsplit(following).query)['cursor'][0]}"
 
 
-def log_in_djoser(host: str, number: int) -> bytes:
-    body = {"username": f"person{number}", "password": PASSWORD}
-    return request("POST", "/auth/jwt/create/", host, JSON, json.dumps(body).encode())
+LOG_IN_HERE = by_username("/api/v1/auth/login")
+LOG_IN_DJOSER = by_username("/auth/jwt/create/")
+LOG_IN_ALLAUTH = by_username("/_allauth/app/v1/auth/login")
 
 
 def log_in_fastapi(host: str, number: int) -> bytes:
-    form = f"username={ADDRESS.format(number)}&password={PASSWORD.replace(' ', '+')}"
-    return request("POST", "/auth/jwt/login", host, FORM, form.encode())
+    return post_form("/auth/jwt/login", host, username=ADDRESS.format(number), password=PASSWORD)
 
 
-def logging_in(log_in: Callable[[str, int], bytes]) -> Callable[[str, Any, Any], Script]:
-    """What is turned away because too many wait is part of it."""
-    return lambda host, pair, admin: repeat(log_in(host, pair["number"]), 503)
+def gunicorn(site: str) -> Callable[[int], list[str]]:
+    return lambda port: [
+        *("-m", "gunicorn", "-b", f"127.0.0.1:{port}", "-w", WORKERS, "-k", "gthread", "--threads", "4"),
+        *("--log-level", "warning", f"{site}:application"),
+    ]
+
+
+def migrated(site: str) -> list[str]:
+    return ["-c", f"import {site}; from django.core.management import call_command as c; c('migrate', verbosity=0)"]
 
 
 MUSTER = Subject(
     name="muster",
-    packages="",
     folder=ROOT,
     migrate=["manage.py", "migrate", "-v", "0"],
     serve=lambda port: ["manage.py", "serve", "--port", str(port), "--workers", WORKERS],
     environment={"RATE_LIMITS": "off", "LOG_FORMAT": "json", "EMAIL_URL": "dummymail://", "DEBUG": "false"},
-    log_in=log_in_here,
+    log_in=LOG_IN_HERE,
+    find_deep_page=by_cursor,
     operations={
         "me": get("/api/v1/users/me"),
         "permission check": check,
-        "refresh": lambda host, pair, admin: refreshing("/api/v1/auth/refresh", host, pair),
-        "list": get("/api/v1/users?page_size=50", of_admin=True),
-        "search": get("/api/v1/users?page_size=50&search=lastname4321", of_admin=True),
-        "log-in": logging_in(log_in_here),
+        "refresh": refreshing("/api/v1/auth/refresh"),
+        "list": get_as_admin(f"/api/v1/users?page_size={PAGE}"),
+        "list, deep": deep_page,
+        "search, few": get_as_admin(f"/api/v1/users?page_size={PAGE}&search=lastname4321"),
+        "search, many": get_as_admin(f"/api/v1/users?page_size={PAGE}&search=lastname43"),
+        "mixed": mixed("/api/v1/users/me", "/api/v1/auth/refresh", f"/api/v1/users?page_size={PAGE}"),
+        "log-in": logging_in(LOG_IN_HERE),
+        "sign-up": signing_up("/api/v1/auth/signup"),
     },
     fill="""
         INSERT INTO users (id, password, email, email_key, username, first_name, middle_name, last_name, language,
@@ -133,36 +168,54 @@ MUSTER = Subject(
             true, false, 'import', false, concat_ws(E'\\n', a, 'person' || n, 'firstname', '', 'lastname' || n % 5000),
             now(), now() - n * '1 s'::interval
         FROM (SELECT n, 'firstname.lastname' || n || '@example.org' AS a FROM generate_series(1, {users}) n) made;
+        INSERT INTO permissions (id, resource, action, description, built_in)
+        SELECT gen_random_uuid(), 'thing' || n, 'read', '', false FROM generate_series(1, {roles}) n;
+        INSERT INTO roles (id, name, description, created_at, updated_at)
+        SELECT gen_random_uuid(), 'reader' || n, '', now(), now() FROM generate_series(2, {roles}) n;
+        INSERT INTO role_permissions (role_id, permission_id)
+        SELECT r.id, p.id FROM roles r JOIN permissions p ON r.name = replace(p.resource, 'thing', 'reader');
         INSERT INTO user_roles (id, user_id, role_id, granted_at)
         SELECT gen_random_uuid(), u.id, r.id, now() FROM users u
-        JOIN roles r ON r.name = 'user' OR (r.name = 'admin' AND u.username = 'person1');""",
+        JOIN roles r ON r.name = 'user' OR r.name LIKE 'reader%' OR (r.name = 'admin' AND u.username = 'person1');
+        INSERT INTO sessions (id, user_id, gen, created_at, rotated_at, access_expires_at, refresh_expires_at,
+            expires_at, last_used_at, device, ended_by)
+        SELECT gen_random_uuid(), u.id, 1, now(), now(), now() + '5 min', now() + '14 d', now() + '30 d', now(),
+            'Firefox on Linux', ''
+        FROM users u, generate_series(1, {sessions});""",
+)
+
+MUSTER_ARGON2 = replace(
+    MUSTER,
+    name="muster, argon2id",
+    environment={**MUSTER.environment, "PASSWORD_HASHER": "argon2"},
+    operations={name: MUSTER.operations[name] for name in ("log-in", "sign-up")},
 )
 
 DJOSER = Subject(
     name="djoser",
     packages="djoser.txt",
-    migrate=[
-        "-c",
-        "import djoser_site; from django.core.management import call_command as c; c('migrate', verbosity=0)",
-    ],
-    serve=lambda port: [
-        *("-m", "gunicorn", "-b", f"127.0.0.1:{port}", "-w", WORKERS, "-k", "gthread", "--threads", "4"),
-        *("--log-level", "warning", "djoser_site:application"),
-    ],
-    log_in=log_in_djoser,
+    migrate=migrated("djoser_site"),
+    serve=gunicorn("djoser_site"),
+    log_in=LOG_IN_DJOSER,
+    find_deep_page=lambda ask, host, admin, size: f"/auth/users/?page={size.deep // PAGE + 1}",
     operations={
         "me": get("/auth/users/me/"),
-        "refresh": lambda host, pair, admin: refreshing("/auth/jwt/refresh/", host, pair),
-        "list": get("/auth/users/", of_admin=True),
-        "search": get("/auth/users/?search=lastname4321", of_admin=True),
-        "log-in": logging_in(log_in_djoser),
+        "refresh": refreshing("/auth/jwt/refresh/"),
+        "list": get_as_admin("/auth/users/"),
+        "list, deep": deep_page,
+        "search, few": get_as_admin("/auth/users/?search=lastname4321"),
+        "search, many": get_as_admin("/auth/users/?search=lastname43"),
+        "mixed": mixed("/auth/users/me/", "/auth/jwt/refresh/", "/auth/users/"),
+        "log-in": logging_in(LOG_IN_DJOSER),
+        "sign-up": signing_up("/auth/users/"),
     },
     fill="""
         INSERT INTO auth_user (id, password, is_superuser, username, first_name, last_name, email, is_staff, is_active,
             date_joined)
         SELECT n, {hash}, n = 1, 'person' || n, 'Firstname', 'Lastname' || n % 5000,
             'firstname.lastname' || n || '@example.org', n = 1, true, now() - n * '1 s'::interval
-        FROM generate_series(1, {users}) n;""",
+        FROM generate_series(1, {users}) n;
+        SELECT setval(pg_get_serial_sequence('auth_user', 'id'), {users});""",
 )
 
 FASTAPI = Subject(
@@ -182,6 +235,7 @@ FASTAPI = Subject(
     operations={
         "me": get("/users/me"),
         "log-in": logging_in(log_in_fastapi),
+        "sign-up": signing_up("/auth/register", with_username=False),
     },
     fill="""
         INSERT INTO fastapi_users (id, email, hashed_password, is_active, is_superuser, is_verified)
@@ -189,4 +243,45 @@ FASTAPI = Subject(
         FROM generate_series(1, {users}) n;""",
 )
 
-ALL = {subject.name: subject for subject in (MUSTER, DJOSER, FASTAPI)}
+ALLAUTH = Subject(
+    name="allauth headless",
+    packages="allauth.txt",
+    migrate=migrated("allauth_site"),
+    serve=gunicorn("allauth_site"),
+    log_in=LOG_IN_ALLAUTH,
+    operations={
+        "me": get("/_allauth/app/v1/auth/session"),
+        "log-in": logging_in(LOG_IN_ALLAUTH),
+        "sign-up": signing_up("/_allauth/app/v1/auth/signup"),
+    },
+    fill=DJOSER.fill
+    + """
+        INSERT INTO account_emailaddress (email, verified, "primary", user_id)
+        SELECT email, true, true, id FROM auth_user;""",
+)
+
+
+def ask_limit(name: str) -> Make:
+    return lambda host, pair, admin: repeat(request("GET", f"/{name.replace(' ', '-')}", host, {}))
+
+
+LIMITS = Subject(
+    name="limit",
+    folder=ROOT,
+    migrate=["-c", ""],
+    serve=lambda port: [
+        *("-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(port), "--workers", WORKERS),
+        *("--blocking-threads", "4", "--log-level", "warning", "bench.limits_site:application"),
+    ],
+    operations={name: ask_limit(name) for name in ("bare view", "selects", "bcrypt", "argon2id")},
+    fill="CREATE TABLE people (id integer PRIMARY KEY, name text);"
+    "INSERT INTO people SELECT n, 'Firstname Lastname' || n FROM generate_series(1, {users}) n;",
+)
+
+HASHING = ("log-in", "sign-up", "bcrypt", "argon2id")
+PEERS_AND_LIMITS = (MUSTER, DJOSER, FASTAPI, ALLAUTH, MUSTER_ARGON2, LIMITS)
+OPERATIONS = tuple(MUSTER.operations)
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    return dict(json.loads(body))

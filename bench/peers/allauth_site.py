@@ -1,0 +1,75 @@
+"""allauth headless for apps, with its session tokens, set up as its documentation does, on gunicorn."""
+
+import os
+from urllib.parse import urlsplit
+
+import django
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+
+database = urlsplit(os.environ["DATABASE_URL"])
+settings.configure(
+    SECRET_KEY="only-for-measuring-" * 4,
+    ALLOWED_HOSTS=["*"],
+    ROOT_URLCONF=__name__,
+    INSTALLED_APPS=[
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.messages",
+        "django.contrib.sessions",
+        "allauth",
+        "allauth.account",
+        "allauth.headless",
+    ],
+    MIDDLEWARE=[
+        "django.middleware.security.SecurityMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+        "allauth.account.middleware.AccountMiddleware",
+    ],
+    TEMPLATES=[
+        {
+            "BACKEND": "django.template.backends.django.DjangoTemplates",
+            "APP_DIRS": True,
+            "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+        }
+    ],
+    AUTHENTICATION_BACKENDS=[
+        "django.contrib.auth.backends.ModelBackend",
+        "allauth.account.auth_backends.AuthenticationBackend",
+    ],
+    DATABASES={
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": database.path[1:],
+            "USER": database.username,
+            "HOST": database.hostname,
+            "PORT": database.port,
+            "CONN_MAX_AGE": None,
+        }
+    },
+    PASSWORD_HASHERS=["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"],
+    AUTH_PASSWORD_VALIDATORS=[
+        {"NAME": f"django.contrib.auth.password_validation.{name}"}
+        for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+    ],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    EMAIL_BACKEND="django.core.mail.backends.dummy.EmailBackend",
+    USE_TZ=True,
+    HEADLESS_ONLY=True,
+    HEADLESS_CLIENTS=["app"],
+    ACCOUNT_LOGIN_METHODS={"username", "email"},
+    ACCOUNT_SIGNUP_FIELDS=["email*", "username*", "password1*"],
+    ACCOUNT_EMAIL_VERIFICATION="none",
+    ACCOUNT_RATE_LIMITS=False,
+)
+django.setup()
+
+from django.urls import include, path  # noqa: E402 - the apps must be ready
+
+urlpatterns = [path("accounts/", include("allauth.urls")), path("_allauth/", include("allauth.headless.urls"))]
+application = get_wsgi_application()
