@@ -47,13 +47,13 @@ class Page:
 
         PostgreSQL takes hits for evenly spread along the order. All Zoes by address stand at its end, behind everybody.
         """
-        hits = about_how_many(self.search, self.found.db)
+        hits, is_indexed = estimated(self.search, self.found.db)
         for steps in () if hits <= FEW else STEPS if hits > 10 * FEW else STEPS[1:]:
             edge = self.edge(steps * self.most)
             rows = list(self.rows(edge))
             if not edge or len(rows) == self.most:
                 return rows
-        return self.rows(is_hidden=True)
+        return self.rows(is_hidden=is_indexed or hits > FEW)
 
     def rows(self, edge: tuple[Any, ...] = (), is_hidden: bool = False) -> Iterable[Any]:
         """Those before the key `edge`, if there is one; with a hidden order by no index of it."""
@@ -72,13 +72,15 @@ class Page:
         return tuple(next(question.rows(*self.position, using=self.found.db), ()))
 
 
-def about_how_many(text: str, database: str) -> int:
-    """Whom a search for `text` finds, by PostgreSQL's sample of 1,000 users."""
+def estimated(text: str, database: str) -> tuple[int, bool]:
+    """About how many a search for `text` finds, by PostgreSQL's sample of 1,000 users, and whether an index helps: one
+    or two letters have no trigram, and the extension may be missing."""
     connection = connections[database]
     with connection.cursor() as cursor:
         cursor.execute(ESTIMATE, [f"%{connection.ops.prep_for_like_query(text.casefold())}%"])
-        found = re.search(r"rows=(\d+)", cursor.fetchone()[0])
-    return int(found[1]) if found else 0
+        plan = cursor.fetchone()[0]
+    found = re.search(r"rows=(\d+)", plan)
+    return int(found[1]) if found else 0, "Bitmap" in plan
 
 
 def rows_between(
