@@ -40,6 +40,12 @@ class UserQuerySet(models.QuerySet["User"]):
         """Any part of e-mail, username or a name, case ignored in any script."""
         return self.filter(search_text__contains=text.casefold())
 
+    def called(self, username: str) -> Self:
+        """By username in any case, spelled as its index is: `iexact` would read everybody. Usernames are in ASCII."""
+        if not username.isascii():
+            return self.none()
+        return self.alias(username_key=Lower("username")).filter(username_key=username.lower())
+
     def with_clock(self) -> Self:
         """With `now`, the database's clock."""
         return self.annotate(now=Now())

@@ -67,7 +67,7 @@ def is_pending(user: User) -> bool:
 
 def _name_is_taken(username: str, address: Address) -> bool:
     own = User.objects.pending().filter(email_key=address.key)
-    return User.objects.filter(username__iexact=username).exclude(pk__in=own).exists()
+    return User.objects.called(username).exclude(pk__in=own).exists()
 
 
 def _register(actor: Actor, address: Address, encoded: str, profile: dict[str, Any], seen: User | None) -> None:

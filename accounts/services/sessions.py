@@ -84,7 +84,7 @@ def find_by_name(typed: str) -> User | None:
         return None
     if "@" in typed:
         return User.objects.filter(email_key=canonical(typed)).first()
-    return User.objects.filter(username__iexact=typed).first() if typed else None
+    return User.objects.called(typed).first() if typed else None
 
 
 def prove_password(actor: Actor, user: User | None, typed: str, password: str) -> str | None:

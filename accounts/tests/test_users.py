@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.models import F
 
 from accounts import user_list
@@ -1022,3 +1022,15 @@ def test_ending_everyones_sessions_goes_on_where_it_was_cut_short(api, token, mo
     assert api.delete("/sessions", token=token).status_code == 204
     assert all(api.get("/users/me", token=pair["access"]).status_code == 401 for pair in pairs)
     assert len(events("session.ended")) == 5
+
+
+def test_a_username_is_found_in_any_case_and_by_its_index():
+    user = UserFactory(username="Ann.Kay")
+    found = User.objects.called("aNN.kAY")
+    assert list(found) == [user]
+    assert not User.objects.called("ann_kay").exists()
+    assert not User.objects.called("ann.\N{KELVIN SIGN}ay").exists()
+    if connection.vendor == "postgresql":  # which would read a table of one row
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "users_username_any_case" in found.explain()
