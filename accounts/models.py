@@ -113,6 +113,10 @@ class User(AbstractBaseUser):
         indexes = [
             models.Index(fields=["created_at", "id"], name="users_by_created"),
             models.Index(Coalesce("last_login", Value(EPOCH)), "id", name="users_by_last_login"),
+            # The few that staff looks for; nobody else stands in them.
+            models.Index(fields=["created_at", "id"], condition=Q(is_staff=True), name="users_staff"),
+            models.Index(fields=["created_at", "id"], condition=Q(is_active=False), name="users_inactive"),
+            models.Index(fields=["created_at", "id"], condition=Q(is_verified=False), name="users_unverified"),
         ]
 
     def __str__(self) -> str:
@@ -267,6 +271,7 @@ class Session(models.Model):
             models.Index(fields=["user"], condition=Q(ended_at=None), name="sessions_live_of_user"),
             models.Index(fields=["expires_at"], name="sessions_by_expiry"),
             models.Index(fields=["key", "id"], condition=Q(ended_at=None), name="sessions_live_of_key"),
+            models.Index(fields=["ip", "id"], name="sessions_by_ip"),
         ]
 
     def __str__(self) -> str:

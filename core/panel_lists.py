@@ -53,7 +53,7 @@ class KeysetChangeList(ChangeList):
         backwards, position = self.where(list_name)
         keys = [flipped(key) for key in self.keys] if backwards else self.keys
         page = self.queryset if position is None else self.queryset.filter(beyond(keys, position))
-        rows = list(page.order_by(*keys)[: self.list_per_page + 1])
+        rows = self.model_admin.first(request, page, keys, self.list_per_page + 1)
         has_more, rows = len(rows) > self.list_per_page, rows[: self.list_per_page]
         if backwards:
             rows.reverse()
@@ -166,6 +166,9 @@ class PanelList(LookOnly):
                     self.model._meta.pk.to_python(ticked)
             except ValidationError:
                 raise BadRequest from None
+
+    def first(self, request: HttpRequest, rows: Any, keys: list[str], number: int) -> list[Any]:
+        return list(rows.order_by(*keys)[:number])
 
     def complete(self, rows: list[Any]) -> None:
         """Fetch what the rows of a page need beside themselves, in as many questions as one row would take."""

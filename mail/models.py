@@ -73,7 +73,9 @@ class OutgoingMail(models.Model):
             ),
             models.Index(fields=["created_at"], name="outgoing_mail_open", condition=models.Q(state__in=OPEN)),
             models.Index(fields=["created_at"], name="outgoing_mail_failed", condition=models.Q(state="failed")),
+            models.Index(fields=["created_at"], name="outgoing_mail_expired", condition=models.Q(state="expired")),
             models.Index(fields=["created_at"], name="outgoing_mail_created"),
+            models.Index(fields=["template", "created_at", "id"], name="outgoing_mail_letter"),
             models.Index(fields=["user_id"], name="outgoing_mail_user"),
         ]
         constraints = [

@@ -3,6 +3,7 @@ from typing import Any
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count
+from django.db.models.functions import Now
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
@@ -169,7 +170,8 @@ class RoleFilter(AskedFilter):
         return [(name, name) for name in Role.objects.values_list("name", flat=True)[:100]]
 
     def narrowed(self, queryset: Any, asked: dict[str, str]) -> Any:
-        return queryset.filter(role__name=asked["role"])
+        """By id: of an id the database knows how many have it."""
+        return queryset.filter(role_id__in=list(Role.objects.filter(name=asked["role"]).values_list("pk", flat=True)))
 
 
 class ExpiryFilter(AskedFilter):
@@ -177,8 +179,7 @@ class ExpiryFilter(AskedFilter):
     choices_ = (("live", _("Live")), ("expired", _("Expired")))
 
     def narrowed(self, queryset: Any, asked: dict[str, str]) -> Any:
-        live = queryset.live()
-        return live if asked["ends"] == "live" else queryset.exclude(pk__in=live.values("pk"))
+        return queryset.live() if asked["ends"] == "live" else queryset.filter(expires_at__lte=Now())
 
 
 @admin.register(RoleGrant)

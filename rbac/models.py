@@ -120,6 +120,10 @@ class RoleGrant(models.Model):
     class Meta:
         db_table = "user_roles"
         constraints = [models.UniqueConstraint(fields=["user", "role"], name="user_roles_user_role_unique")]
+        indexes = [
+            models.Index(fields=["role", "id"], name="user_roles_role"),
+            models.Index(fields=["id"], condition=Q(expires_at__isnull=False), name="user_roles_ending"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.user_id} has {self.role_id}"

@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.admin import site
@@ -16,8 +16,10 @@ from accounts.services import bulk, jobs
 from accounts.tests.factories import UserFactory
 from accounts.tests.scene import administrator, events, holder, letters, log_in, nothing_changes
 from accounts.tests.test_panel import Browser
+from audit import admin as audit_panel
 from audit.models import Event
 from core.actor import Actor
+from core.ids import uuid7_at
 from mail.models import OutgoingMail
 from rbac.models import Role, RoleGrant
 from rbac.tests.factories import GrantFactory, RoleFactory
@@ -55,7 +57,10 @@ def act(browser, deed, *users, path=USERS, **rest):
 # --- Paging ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["", "?o=1", "?o=-1", "?o=6", "?o=-7", "?o=99", "?o=-2", "?o=-0", "?o=x.y"])
+ORDERS = ("", "?o=1", "?o=-1", "?o=6", "?o=-7", "?o=99", "?o=-2", "?o=-0", "?o=x.y")
+
+
+@pytest.mark.parametrize("order", [*ORDERS, "?joined=7&o=1", "?joined=7&o=-1", "?joined=7&o=7"])
 def test_every_row_is_on_one_page_and_back_again(browser, admin, order, monkeypatch):
     monkeypatch.setattr(site._registry[User], "list_per_page", 4)
     UserFactory.create_batch(9, last_login=None)
@@ -186,6 +191,23 @@ def test_sessions_are_found_by_address(browser):
     assert "result_list" not in browser.get("accounts/session/?q=192.0.2.9").content.decode()
 
 
+@pytest.mark.parametrize(("used", "found"), [("1", {"new"}), ("30", {"new", "kept"}), ("older", {"old"})])
+def test_sessions_are_found_by_their_last_use(browser, admin, used, found):
+    for device, begun, last in (("new", 0, 0), ("kept", 40, 5), ("old", 45, 35)):
+        at, last_at = (timezone.now() - timedelta(days=days, hours=1) for days in (begun, last))
+        Session.objects.create(
+            **dict.fromkeys(("access_expires_at", "refresh_expires_at", "expires_at"), timezone.now()),
+            id=uuid7_at(at),
+            user=admin,
+            created_at=at,
+            rotated_at=last_at,
+            last_used_at=last_at,
+            device=f"the {device} one",
+        )
+    listing = browser.get(f"accounts/session/?used={used}").content.decode().split("result_list")[-1]
+    assert set(re.findall(r"the (\w+) one", listing)) == found
+
+
 def test_events_are_found_by_whom_they_concern_by_action_and_by_request(browser):
     ann = UserFactory(email="ann@example.org", username="ann")
     Event.objects.create(action="user.changed", target_id=ann.pk, request_id="abc-1")
@@ -194,6 +216,50 @@ def test_events_are_found_by_whom_they_concern_by_action_and_by_request(browser)
         listing = browser.get(f"audit/event/?q={text}").content.decode().split("result_list")[-1]
         assert "abc-1" in listing, text
         assert "abc-2" not in listing, text
+
+
+def turned_through(browser, path):
+    """The request ids of all events, page by page, and those of the way back."""
+    page, forth = browser.get(path), []
+    while True:
+        forth.append(re.findall(r"req-\d+", page.content.decode()))
+        if not (following := turned(page, "next")):
+            break
+        page = browser.get("audit/event/" + following)
+    back = [forth[-1]]
+    while previous := turned(page, "prev"):
+        page = browser.get("audit/event/" + previous)
+        back.insert(0, re.findall(r"req-\d+", page.content.decode()))
+    return forth, back
+
+
+def test_what_somebody_did_and_what_was_done_to_them_is_one_list_in_order(browser, monkeypatch):
+    monkeypatch.setattr(site._registry[Event], "list_per_page", 4)
+    ann, now = UserFactory(email="ann@example.org"), timezone.now()
+    sides = [{"actor_id": ann.pk}, {"target_id": ann.pk}, {"actor_id": ann.pk, "target_id": ann.pk}, {}]
+    for number in range(24):
+        at = now - timedelta(minutes=number // 3)  # several at one moment
+        Event.objects.create(action="user.changed", at=at, request_id=f"req-{number}", **sides[number % 4])
+    forth, back = turned_through(browser, "audit/event/?q=ann@example.org")
+    found = [request_id for page in forth for request_id in page]
+    assert sorted(found) == sorted(f"req-{number}" for number in range(24) if number % 4 != 3)
+    assert [int(request_id[4:]) // 3 for request_id in found] == sorted(int(r[4:]) // 3 for r in found)
+    assert back == forth
+
+
+def test_an_event_is_found_by_the_request_id_that_we_made_however_old_it_is(browser, monkeypatch):
+    monkeypatch.setattr(audit_panel, "NEWEST", 1)
+    id_ = uuid7_at(timezone.now() - timedelta(days=300)).int | 7 << 76 | 2 << 62 | 4711
+    request_id = UUID(int=id_).hex
+    assert UUID(request_id).version == 7
+    at = timezone.now() - timedelta(days=300)
+    target = uuid4()
+    Event.objects.create(action="user.changed", at=at, request_id=request_id, target_id=target)
+    Event.objects.create(action="user.changed", at=at, request_id="abc", target_id=target)
+    for path, number in ((request_id, 1), (request_id[:-1] + "0", 0), ("f" * 12 + "7" + "8" * 19, 0), ("abc", 0)):
+        page = browser.get(f"audit/event/?q={path}")
+        assert page.status_code == 200
+        assert page.content.decode().count(str(target)) == number
 
 
 def test_events_name_people_by_their_addresses(browser, admin):

@@ -57,11 +57,18 @@ def test_each_day_has_its_numbers(browser):
     assert found["Sign-ups"].sums == [5]
 
 
+def test_people_who_signed_in_today_are_told_by_their_last_log_in(browser):
+    before = charts(browser)["People who signed in"].bars[-1].numbers
+    UserFactory(last_login=timezone.now())
+    UserFactory(last_login=timezone.now() - timedelta(days=1))
+    assert charts(browser)["People who signed in"].bars[-1].numbers == [before[0] + 1]
+
+
 def test_a_day_that_is_over_is_counted_once(browser):
     browser.get()
     with CaptureQueriesContext(connection) as queries:
         browser.get()
-    assert len([query for query in queries if "COUNT(" in query["sql"].upper() and "audit_events" in query["sql"]]) == 5
+    assert len([query for query in queries if "COUNT(" in query["sql"].upper() and "audit_events" in query["sql"]]) == 4
 
 
 def test_counting_stops_when_a_page_has_taken_long_enough_and_goes_on_with_the_next(browser, monkeypatch):
