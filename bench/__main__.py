@@ -8,6 +8,7 @@ docs/performance.md.
   --report       measures nothing, writes the report of the latest run of each part
   --check        me, refresh and list against djoser; fails when one costs more than djoser's divided by 2, 5 and 3
   --check --regressions   the same, but fails only when less is held than once was reached (bench/bars.py)
+  --panel        the pages of the panel among a million users, into docs/scale.md; fails when one is too slow
 
 Everything listens on loopback; what was started is ended by its process id, also after an error.
 """
@@ -16,7 +17,7 @@ import os
 import signal
 import sys
 
-from bench import bars, report, results
+from bench import bars, panel, report, results
 from bench.running import VENVS, Bench, Plan, sized
 from bench.subjects import DJOSER, LIMITS, MUSTER, OPERATIONS, PEERS_AND_LIMITS, Size
 
@@ -57,6 +58,8 @@ def measured(plan: Plan) -> results.Run:
 
 def main(arguments: list[str]) -> int:
     asked = set(arguments)
+    if asked == {"--panel"}:
+        return panel.main()
     if not asked <= KNOWN or ("--check" in asked and not asked <= {"--check", "--regressions"}):
         print(__doc__)
         return 2
