@@ -129,6 +129,18 @@ def test_the_menu_and_the_colours_obey_the_keyboard(site: Site, visitors: Visito
     expect(page.locator("html")).to_have_class("dark")
 
 
+def test_without_scripts_the_filters_stand_beside_the_list_and_not_over_it(site: Site, visitors: Visitors) -> None:
+    for width in (1280, 320):
+        page = sign_in(site, visitors, viewport={"width": width, "height": 800}, java_script_enabled=False)
+        page.goto("/admin/accounts/user/")
+        page.locator("#changelist-filter").get_by_role("link", name="Inactive", exact=True).click()
+        assert page.url.endswith("?is_active=false")
+        page.goto("/admin/accounts/user/")
+        person = page.locator("#result_list tbody th a:visible, #result_list .field-email a:visible").first
+        person.click(timeout=5_000)  # fails when something lies over it
+        assert "/change/" in page.url
+
+
 def test_it_loads_nothing_from_elsewhere(site: Site, visitors: Visitors) -> None:
     page = sign_in(site, visitors)
     hosts: set[str] = set()
