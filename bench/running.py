@@ -185,6 +185,8 @@ class Bench:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            with contextlib.suppress(ProcessLookupError):  # a worker of granian's that stayed behind
+                os.killpg(process.pid, signal.SIGKILL)
 
     def log_in(self, one: Server) -> None:
         self.step(f"{one.measured.name}: log in")
