@@ -111,6 +111,9 @@ class _Compiled:
             yield instance
 
 
+_UUID = models.UUIDField()
+
+
 def _as_param(value: Any, connection: Any) -> Any:
     if isinstance(value, datetime):
         return connection.ops.adapt_datetimefield_value(value)

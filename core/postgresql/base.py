@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 from django.db.backends.postgresql.operations import DatabaseOperations
+from psycopg.adapt import AdaptersMap
 from psycopg.errors import _WaitTimeout
 from psycopg.types.datetime import TimestamptzLoader
 
@@ -24,6 +25,7 @@ _PLANNED = "planned"
 class Connection(psycopg.Connection[Any]):
     most = STATEMENT_SECONDS
     answered_at = 0.0
+    planned_adapters: AdaptersMap
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """A connection that was given up is closed, since its answer could come to the next question."""
@@ -42,6 +44,19 @@ class Connection(psycopg.Connection[Any]):
         return not poll.poll(0)
 
 
+_ServerBindingCursor: Any = base.ServerBindingCursor
+
+
+class PlannedCursor(_ServerBindingCursor):
+    """Binds on the server, so that psycopg can prepare what it executes; Django's own never does."""
+
+    @property
+    def adapters(self) -> AdaptersMap:
+        """One map for all such cursors of a connection. Registering for each would copy it."""
+        adapters: AdaptersMap = self.connection.planned_adapters
+        return adapters
+
+
 class Operations(DatabaseOperations):
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
         """For logs and tests: Django finds the words of its own cursors only."""
@@ -53,17 +68,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         self.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        return Connection.connect(**conn_params)
+        connection = Connection.connect(**conn_params)
+        connection.planned_adapters = AdaptersMap(connection.adapters)
+        # Django's loader is written in Python, to put in a zone that is always UTC here; a page has 150 moments.
+        connection.planned_adapters.register_loader("timestamptz", TimestamptzLoader)
+        return connection
 
     def create_cursor(self, name: str | None = None) -> Any:
-        """A planned one binds on the server, so that psycopg can prepare what it executes; Django's own never does."""
-        if name is not _PLANNED:
-            return super().create_cursor(name)
-        planned: Any = base.ServerBindingCursor
-        cursor = planned(self.connection)
-        # Django's loader is written in Python, to put in a zone that is always UTC here; a page has 150 moments.
-        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
-        return cursor
+        return PlannedCursor(self.connection) if name is _PLANNED else super().create_cursor(name)
 
     def planned_cursor(self) -> Any:
         """Whose statements PostgreSQL plans once for this connection, but behind PgBouncer: see `core.prepared`."""
