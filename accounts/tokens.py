@@ -95,7 +95,9 @@ def _sign(key: Key, session: Session, kind: Kind, expires_at: datetime) -> tuple
         "token_type": kind,
         "scope": f"{kind}_token",
     }
-    return _backend(key).encode(payload), exp
+    token = _backend(key).encode(payload)
+    _remember(_name(token, kind), Claims(key.kid, session.user_id, session.pk, session.gen, exp))
+    return token, exp
 
 
 def jti_of(session_id: UUID, gen: int, kind: Kind) -> str:
@@ -105,16 +107,25 @@ def jti_of(session_id: UUID, gen: int, kind: Kind) -> str:
 def read(token: str, kind: Kind) -> Claims | None:
     """What a token of ours claims; None for anything malformed, forged, or of the other kind.
 
-    One that was verified in this process is not verified again: what it claims cannot change, and whether it still
-    counts is for the database to say, each time. It is remembered by its hash, so that no memory holds a usable one.
+    One that was verified or signed in this process is not verified again: what it claims cannot change, and whether
+    it still counts is for the database to say, each time. It is remembered by its hash, so that no memory holds a
+    usable one.
     """
-    name = sha256(f"{kind} {token}".encode(errors="replace")).digest()
+    name = _name(token, kind)
     claims = _verified.get(name)
     if claims is None and (claims := _verify(token, kind)):
-        if len(_verified) >= REMEMBERED:
-            _verified.clear()
-        _verified[name] = claims
+        _remember(name, claims)
     return claims
+
+
+def _name(token: str, kind: Kind) -> bytes:
+    return sha256(f"{kind} {token}".encode(errors="replace")).digest()
+
+
+def _remember(name: bytes, claims: Claims) -> None:
+    if len(_verified) >= REMEMBERED:
+        _verified.clear()
+    _verified[name] = claims
 
 
 def _verify(token: str, kind: Kind) -> Claims | None:
