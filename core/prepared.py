@@ -4,16 +4,17 @@ Compiling a query costs the ORM more than all the rest of a short request, and w
 time. Figures: docs/adr/0039-prepared-questions.md
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import randrange
 from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID, uuid4
 
-from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections, models
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connection, connections, models
 from django.db.models.query import ModelIterable, get_related_populators
 
 M = TypeVar("M", bound=models.Model)
+T = TypeVar("T")
 
 
 class Part(str):
@@ -60,14 +61,48 @@ class Prepared(Generic[M]):
 
     def _fetch(self, compiled: "_Compiled", values: tuple[Any, ...], using: str) -> list[tuple[Any, ...]]:
         connection = connections[using]
-        try:
-            return compiled.fetch(values, connection, self.is_planned)
-        except NotSupportedError:
-            # A migration has changed the type of a column: PostgreSQL refuses the plan that this connection kept.
-            if connection.in_atomic_block:
-                raise
-            connection.close()
-            return compiled.fetch(values, connection, self.is_planned)
+        return _again_if_stale(lambda: compiled.fetch(values, connection, self.is_planned), connection)
+
+
+class PreparedUpdate:
+    """`PreparedUpdate(Session, ("gen", "key_id"), ("id", "gen"), null="ended_at")`: sets the first of these where the
+    row has the second and no `ended_at`. Asked by `.rows(to_set, to_find)`, which counts the rows that it changed."""
+
+    def __init__(self, model: type[models.Model], to_set: tuple[str, ...], to_find: tuple[str, ...], null: str) -> None:
+        fields = {field.attname: field for field in model._meta.concrete_fields}
+        self.fields = [fields[name] for name in (*to_set, *to_find)]
+        changes = ", ".join(f'"{fields[name].column}" = %s' for name in to_set)
+        found = " AND ".join(f'"{fields[name].column}" = %s' for name in to_find)
+        self.sql = (
+            f'UPDATE "{model._meta.db_table}" SET {changes} '  # noqa: S608 - names of ours
+            f'WHERE {found} AND "{fields[null].column}" IS NULL'
+        )
+
+    def rows(self, to_set: Iterable[Any], to_find: Iterable[Any]) -> int:
+        values = zip(self.fields, (*to_set, *to_find), strict=True)
+        params = [field.get_db_prep_save(value, connection) for field, value in values]
+        return _again_if_stale(lambda: self._execute(params), connection)
+
+    def _execute(self, params: list[Any]) -> int:
+        with _planned_cursor(connection) as cursor:
+            cursor.execute(self.sql, params)
+            changed: int = cursor.rowcount
+        return changed
+
+
+def _planned_cursor(connection: Any) -> Any:
+    return getattr(connection, "planned_cursor", connection.cursor)()
+
+
+def _again_if_stale(execute: Callable[[], T], connection: Any) -> T:
+    try:
+        return execute()
+    except NotSupportedError:
+        # A migration has changed the type of a column: PostgreSQL refuses the plan that this connection kept.
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        return execute()
 
 
 class _Compiled:
@@ -84,8 +119,7 @@ class _Compiled:
     def fetch(self, values: tuple[Any, ...], connection: Any, is_planned: bool) -> list[tuple[Any, ...]]:
         given = [_as_param(value, connection) for value in values]
         params = [given[what] if is_given else what for is_given, what in self.params]
-        open_cursor = getattr(connection, "planned_cursor", connection.cursor) if is_planned else connection.cursor
-        with open_cursor() as cursor:
+        with _planned_cursor(connection) if is_planned else connection.cursor() as cursor:
             cursor.execute(self.sql, params)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
@@ -119,4 +153,4 @@ def _as_param(value: Any, connection: Any) -> Any:
         return connection.ops.adapt_datetimefield_value(value)
     if isinstance(value, Part):
         return f"%{connection.ops.prep_for_like_query(value)}%"
-    return models.UUIDField().get_db_prep_value(value, connection) if isinstance(value, UUID) else value
+    return _UUID.get_db_prep_value(value, connection) if isinstance(value, UUID) else value

@@ -22,7 +22,7 @@ from core.actor import Actor
 from core.client import network
 from core.clock import database_now
 from core.errors import Problem
-from core.prepared import Prepared
+from core.prepared import Prepared, PreparedUpdate
 from core.secrets import fingerprint
 from core.transactions import after_commit
 from mail.services import send
@@ -230,14 +230,16 @@ def refreshable_session(claims: Claims | None) -> Session | None:
     return session if session.now.timestamp() < claims.expires_at else None
 
 
+_CHANGED = ("gen", "key_id", "rotated_from", "rotated_at", "last_used_at", "access_expires_at", "refresh_expires_at")
+_succeed = PreparedUpdate(Session, _CHANGED, ("id", "gen"), null="ended_at")
+
+
 def _rotate(session: Session, asked_from: str) -> TokenPair | None:
     """The one conditional UPDATE that decides who made the successor."""
     successor = copy(session)  # whoever loses must not sign with times of its own
     _set_generation_times(successor, session.now)
     successor.gen, successor.key_id, successor.rotated_from = session.gen + 1, _kid(session), asked_from
-    changed = ("gen", "key_id", "rotated_from", "rotated_at", "last_used_at", "access_expires_at", "refresh_expires_at")
-    mine = Session.objects.filter(pk=session.pk, gen=session.gen, ended_at=None)
-    if not mine.update(**{name: getattr(successor, name) for name in changed}):
+    if not _succeed.rows((getattr(successor, name) for name in _CHANGED), (session.pk, session.gen)):
         return None
     presence.appear(successor)
     return tokens.sign_pair(successor, session.now)

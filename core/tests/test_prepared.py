@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Session, User
 from accounts.tests.factories import UserFactory, signed_in
-from core.prepared import Part, Prepared
+from core.prepared import Part, Prepared, PreparedUpdate
 from rbac.holdings import roles_as_json
 from rbac.models import RoleGrant
 from rbac.tests.factories import GrantFactory, RoleFactory
@@ -95,6 +95,22 @@ def test_what_hangs_on_its_values_is_planned_each_time():
             question.one("ann@example.org")
             cursor.execute("SELECT count(*) FROM pg_prepared_statements")
             assert cursor.fetchone() == (is_planned,)
+
+
+@pytest.mark.django_db
+def test_an_update_changes_the_one_row_that_it_finds_and_counts_it():
+    session, other = (signed_in(UserFactory()).session for _ in range(2))
+    rotate = PreparedUpdate(Session, ("gen", "rotated_from", "rotated_at"), ("id", "gen"), null="ended_at")
+    at = timezone.now() + timedelta(days=1)
+    for gen in (1, 2):
+        assert rotate.rows((gen + 1, "%s' OR ''='", at), (session.pk, gen)) == 1
+        assert rotate.rows((gen + 1, "", at), (session.pk, gen)) == 0, "it was spent"
+    session.refresh_from_db()
+    assert (session.gen, session.rotated_from, session.rotated_at) == (3, "%s' OR ''='", at)
+    Session.objects.filter(pk=session.pk).update(ended_at=at)
+    assert rotate.rows((4, "", at), (session.pk, 3)) == 0, "it has ended"
+    other.refresh_from_db()
+    assert (other.gen, other.rotated_from) == (1, "")
 
 
 @pytest.mark.django_db
