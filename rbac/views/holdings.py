@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -10,7 +11,7 @@ from rest_framework.views import APIView
 from core.access import SignedIn, require
 from core.errors import NotFound, PermissionDenied
 from core.openapi import problems
-from rbac.holdings import holdings
+from rbac.holdings import HeldRole, holdings
 from rbac.serializers import CheckedPermissionsSerializer, CheckPermissionsSerializer, HoldingsSerializer
 
 
@@ -36,11 +37,7 @@ class CheckPermissionsView(APIView):
         asked = CheckPermissionsSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         because = holdings(self.asked_user(asked.validated_data.get("user"))).because
-        results = [
-            {"permission": name, "allowed": name in because, "because": because.get(name, ())}
-            for name in asked.validated_data["checks"]
-        ]
-        return Response(CheckedPermissionsSerializer({"results": results}).data)
+        return Response({"results": [checked(name, because.get(name, ())) for name in asked.validated_data["checks"]]})
 
     def asked_user(self, user_id: Any) -> Any:
         """Permission comes before existence: who may not ask is not told whether there is such a user."""
@@ -48,3 +45,9 @@ class CheckPermissionsView(APIView):
             return self.request.user
         require(self.request, "role:read")
         return get_object_or_404(get_user_model(), pk=user_id)
+
+
+def checked(name: str, because: Iterable[HeldRole]) -> dict[str, Any]:
+    """As CheckedPermissionSerializer declares it, which would add a tenth to what a check costs."""
+    reasons = [{"role": role.name, "expires_at": role.expires_at} for role in because]
+    return {"permission": name, "allowed": bool(reasons), "because": reasons}
