@@ -21,6 +21,7 @@ from rest_framework.response import Response
 
 from core import replica
 from core.errors import field_error
+from core.rows import Beyond
 from core.secrets import keyed_hash
 
 DEFAULT_SIZE = 50
@@ -136,15 +137,11 @@ def asked_count(request: Any) -> bool:
 
 
 def beyond(ordering: list[str], position: list[Any]) -> Q:
-    """Rows after `position`: (a, b) > (x, y), spelled so that an index on (a, b) serves it."""
-    condition = Q()
-    for index in reversed(range(len(ordering))):
-        field, value = ordering[index], position[index]
-        name, step = field.lstrip("-"), "lt" if field.startswith("-") else "gt"
-        strictly = Q(**{f"{name}__{step}": value})
-        is_last = index == len(ordering) - 1
-        condition = strictly if is_last else Q(**{f"{name}__{step}e": value}) & (strictly | condition)
-    return condition
+    """Rows after `position`, in an ordering that goes one way: (a, b) > (x, y)."""
+    directions = {field.startswith("-") for field in ordering}
+    if len(directions) > 1:
+        raise ValueError(f"no index serves both ways at once: {ordering}")
+    return Q(Beyond([field.lstrip("-") for field in ordering], "<" if directions.pop() else ">", position))
 
 
 def flipped(field: str) -> str:

@@ -4,11 +4,14 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from django.db.models import Q
+from django.db import connection
 
+from accounts.models import User
+from core.clock import EPOCH
 from core.errors import InvalidInput
 from core.ids import uuid7
 from core.pagination import asked_count, asked_ordering, asked_size, beyond, flipped, read_cursor, write_cursor
+from mail.models import OutgoingMail
 
 VIEW = SimpleNamespace(ordering=("-at", "-id"), orderings={"name": ("name", "id")})
 
@@ -82,10 +85,37 @@ def test_a_cursor_of_another_installation_is_not_read(settings):
         read_cursor(cursor, "")
 
 
-def test_beyond_a_position_is_after_it_column_by_column():
-    assert beyond(["-at", "-id"], [5, 7]) == Q(at__lte=5) & (Q(at__lt=5) | Q(id__lt=7))
-    assert beyond(["name", "id"], ["a", 7]) == Q(name__gte="a") & (Q(name__gt="a") | Q(id__gt=7))
-    assert beyond(["-id"], [7]) == Q(id__lt=7)
+@pytest.mark.django_db
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_beyond_a_position_is_what_comes_after_it_also_among_equals(sign):
+    moments = [datetime(2026, 1, day, tzinfo=UTC) for day in (1, 2, 2, 2, 3)]
+    OutgoingMail.objects.bulk_create(
+        OutgoingMail(template="verify", to="a@example.org", language="en", next_try_at=at, created_at=at)
+        for at in moments
+    )
+    ordering = [f"{sign}created_at", f"{sign}id"]
+    whole = list(OutgoingMail.objects.order_by(*ordering))
+    for place, mail in enumerate(whole):
+        after = OutgoingMail.objects.filter(beyond(ordering, [mail.created_at, mail.pk])).order_by(*ordering)
+        assert list(after) == whole[place + 1 :]
+        assert OutgoingMail.objects.filter(beyond(ordering[1:], [mail.pk])).count() == sum(
+            other.pk < mail.pk if sign else other.pk > mail.pk for other in whole
+        )
+
+
+def test_no_ordering_goes_two_ways():
+    with pytest.raises(ValueError, match="both ways"):
+        beyond(["-at", "id"], [5, 7])
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL missing: run ./run services …")
+def test_an_index_leads_straight_to_a_row_among_many_equals():
+    users = User.objects.sortable().filter(beyond(["last_login_key", "id"], [EPOCH, uuid7()]))
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+    plan = users.order_by("last_login_key", "id").explain()
+    assert "Index Cond: (ROW(COALESCE(last_login" in plan
 
 
 def test_an_ordering_can_be_turned_round():
