@@ -88,7 +88,13 @@ def make_database(server_url: str, users: int) -> str:
 
 def start_django(url: str) -> None:
     os.environ |= {"DATABASE_URL": url, "SECRET_KEY": secrets.token_hex(32), "PUBLIC_URL": "http://127.0.0.1:8000"}
-    os.environ |= {"RATE_LIMITS": "off", "EMAIL_URL": "dummymail://", "DEBUG": "false", "LOG_LEVEL": "ERROR"}
+    os.environ |= {
+        "RATE_LIMITS": "off",
+        "ACCESS_TOKEN_SECONDS": "3600",
+        "EMAIL_URL": "dummymail://",
+        "DEBUG": "false",
+        "LOG_LEVEL": "ERROR",
+    }
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     import django
 
