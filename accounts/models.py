@@ -44,7 +44,8 @@ class UserQuerySet(models.QuerySet["User"]):
         """By username in any case, spelled as its index is: `iexact` would read everybody. Usernames are in ASCII."""
         if not username.isascii():
             return self.none()
-        return self.alias(username_key=Lower("username")).filter(username_key=username.lower())
+        # Lowered by the database too: a Turkish one does not make an i of an I.
+        return self.alias(username_key=Lower("username")).filter(username_key=Lower(Value(username)))
 
     def with_clock(self) -> Self:
         """With `now`, the database's clock."""
