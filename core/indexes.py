@@ -9,11 +9,15 @@ AS_BEFORE = "RESET statement_timeout; RESET lock_timeout"
 
 
 class _WhileServing:
-    """CONCURRENTLY on PostgreSQL, in a migration that is not atomic. SQLite has nothing like it, and is quick."""
+    """CONCURRENTLY on PostgreSQL, in a migration that is not atomic. SQLite has nothing like it, and is quick.
+
+    What a run that was cut short left behind, an index or none, does not stop the next run.
+    """
 
     def make(self, app_label: str, schema_editor: Any, state: Any, index: Any) -> None:
         model = state.apps.get_model(app_label, self.model_name)  # type: ignore[attr-defined]
         if schema_editor.connection.vendor != "postgresql":
+            schema_editor.execute(f"DROP INDEX IF EXISTS {schema_editor.quote_name(index.name)}")
             schema_editor.add_index(model, index)
             return
         schema_editor.execute(UNHURRIED)
@@ -23,9 +27,8 @@ class _WhileServing:
         schema_editor.execute(AS_BEFORE)
 
     def drop(self, app_label: str, schema_editor: Any, state: Any, index: Any) -> None:
-        model = state.apps.get_model(app_label, self.model_name)  # type: ignore[attr-defined]
         if schema_editor.connection.vendor != "postgresql":
-            schema_editor.remove_index(model, index)
+            schema_editor.execute(f"DROP INDEX IF EXISTS {schema_editor.quote_name(index.name)}")
             return
         schema_editor.execute(UNHURRIED)
         schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {schema_editor.quote_name(index.name)}")
