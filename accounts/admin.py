@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Prefetch, Value
 from django.db.models.functions import Coalesce, Concat
 from django.http import HttpRequest
@@ -18,6 +19,7 @@ from accounts.panel_bulk import BulkActions
 from accounts.panel_exports import ExportedList
 from accounts.panel_person import PersonPage
 from accounts.panel_sessions import SessionActions
+from accounts.user_list import hidden, is_of_few
 from core.clock import EPOCH
 from core.ids import uuid7_at
 from core.panel_lists import AgeFilter, AskedFilter, PanelList, people
@@ -104,7 +106,11 @@ class UserAdmin(ExportedList, BulkActions, PersonPage, PanelList):
 
     def first(self, request: HttpRequest, rows: Any, keys: list[str], number: int) -> list[Any]:
         """Those who joined lately are sorted: a database that walks another order until it has met enough of them, as
-        if they lay anywhere in it, reads all who never logged in before it comes to the new ones who did not."""
+        if they lay anywhere in it, reads all who never logged in before it comes to the new ones who did not. So are
+        the few whom a search finds (ADR 49)."""
+        text = request.GET.get(SEARCH_VAR, "").strip()
+        if text and not rows.query.is_empty() and is_of_few(text, rows.db):
+            return list(rows.order_by(*map(hidden, keys))[:number])
         unwalked = UNWALKED.get(keys[0].lstrip("-"))
         if unwalked and request.GET.get("joined") in JoinedFilter.DAYS:
             sign = "-" if keys[0].startswith("-") else ""

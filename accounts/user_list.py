@@ -83,6 +83,14 @@ def estimated(text: str, database: str) -> tuple[int, bool]:
     return int(found[1]) if found else 0, "Bitmap" in plan
 
 
+def is_of_few(text: str, database: str) -> bool:
+    """Whether a search for `text` finds so few that they are best read by the index, and sorted by `hidden` keys."""
+    if connections[database].vendor != "postgresql":
+        return False
+    hits, is_indexed = estimated(text, database)
+    return is_indexed and hits <= FEW
+
+
 def rows_between(
     users: UserQuerySet, ordering: tuple[str, ...], position: tuple[Any, ...], edge: tuple[Any, ...], is_hidden: bool
 ) -> Any:

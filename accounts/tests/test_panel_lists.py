@@ -10,6 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from accounts import user_list
 from accounts.job_models import Job
 from accounts.models import Session, User
 from accounts.services import bulk, jobs
@@ -65,19 +66,43 @@ def test_every_row_is_on_one_page_and_back_again(browser, admin, order, monkeypa
     monkeypatch.setattr(site._registry[User], "list_per_page", 4)
     UserFactory.create_batch(9, last_login=None)
     UserFactory.create_batch(3, last_login=timezone.now())
-    page, forth = browser.get(USERS + order), []
+    forth, back = people_through(browser, order)
+    every = [address for part in forth for address in part]
+    assert sorted(every) == sorted(User.objects.values_list("email", flat=True))
+    assert back == forth
+
+
+def people_through(browser, query):
+    """The addresses in the list of users, page by page, and those of the way back."""
+    page, forth = browser.get(USERS + query), []
     while True:
         forth.append(addresses(page))
         if not (following := turned(page, "next")):
             break
         page = browser.get(USERS + following)
-    every = [address for part in forth for address in part]
-    assert sorted(every) == sorted(User.objects.values_list("email", flat=True))
     back = [forth[-1]]
     while previous := turned(page, "prev"):
         page = browser.get(USERS + previous)
         back.insert(0, addresses(page))
+    return forth, back
+
+
+@pytest.mark.parametrize("order", ["", "&o=1", "&o=-1", "&o=7", "&o=-7&is_active=true"])
+def test_the_few_whom_a_search_finds_are_sorted_and_not_looked_for_along_the_order(browser, order, monkeypatch):
+    monkeypatch.setattr(site._registry[User], "list_per_page", 4)
+    is_postgresql = connection.vendor == "postgresql"
+    if is_postgresql:  # which would read so small a table through
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+    UserFactory.create_batch(5, last_login=None)
+    UserFactory.create_batch(4, last_login=timezone.now())
+    with CaptureQueriesContext(connection) as asked:
+        forth, back = people_through(browser, f"?q=PERSON{order}")
+    assert sum(map(len, forth)) == 9
     assert back == forth
+    assert any("GREATEST(" in query["sql"] for query in asked) == is_postgresql
+    monkeypatch.setattr(user_list, "FEW", -1)
+    assert people_through(browser, f"?q=PERSON{order}") == (forth, forth)
 
 
 def test_a_cursor_of_another_order_or_made_up_starts_again(browser, monkeypatch):
