@@ -27,7 +27,7 @@ ACTIONS = (
     *("permission.created", "permission.deleted", "guard.refused", "key.rotated", "key.revoked"),
 )
 # No index has the ids of requests. One of ours tells when it was made; for others the newest events are read.
-SPREAD = (timedelta(minutes=-1), timedelta(hours=1))
+SPREAD = (timedelta(minutes=-1), timedelta(hours=6))  # a job that it asked for works and waits for long
 NEWEST, NEWEST_AGE = 20_000, timedelta(days=3)
 
 
