@@ -149,9 +149,8 @@ class Application:
     def run(self, request: Request) -> None:
         try:
             self.answer(request)
-        except Exception as error:
-            log.error("request.unanswered", exc_info=error)
-            request.protocol.response_empty(500, [("connection", "close")])
+        except BaseException as error:  # also SystemExit, and panics of libraries in Rust, which would end the thread
+            give_up(request.protocol, error)
 
     def answer(self, request: Request) -> None:
         protocol, env = request.protocol, environ(request.scope, request.body)
@@ -180,6 +179,11 @@ def may_hash(request: Request, paths: Collection[str]) -> bool:
     scope = request.scope
     is_one = scope.method in ("POST", "PUT", "DELETE") and scope.path in paths
     return is_one and not (scope.path.endswith("/token") and is_refresh(request.body))
+
+
+def give_up(protocol: Any, error: BaseException) -> None:
+    protocol.response_empty(500, [("connection", "close")])
+    log.error("request.unanswered", exc_info=error)
 
 
 def refuse_busy(request: Request, operation: str, why: Words) -> None:

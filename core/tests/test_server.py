@@ -214,9 +214,10 @@ def test_who_waited_too_long_never_begins(application, monkeypatch):
     assert sorted(begun) == sorted(f"r{n}" for n in range(server.HASHING_THREADS))
 
 
-def test_a_place_is_given_back_when_the_answer_fails(application):
+@pytest.mark.parametrize("error", [RuntimeError, SystemExit])
+def test_a_place_is_given_back_when_the_answer_fails(application, error):
     def broken(env, start_response):
-        raise RuntimeError
+        raise error
 
     broken.release = application.wsgi.release
     application.wsgi = broken
