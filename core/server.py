@@ -88,13 +88,19 @@ class Application:
         self.leaving = True
 
     def take(self, scope: Any, protocol: Any) -> None:
-        """A request, on a thread of granian's. What has no body goes straight to a thread: waking the event loop
-        for it would cost more than all else that is done here."""
-        headers = scope.headers
-        if "content-length" in headers or "transfer-encoding" in headers:
-            self.loop.call_soon_threadsafe(self.read, scope, protocol)
-        else:
-            self.hand_over(Request(scope, protocol))
+        """A request, on the one thread of granian's that brings them all. What is raised here it never looks at, and
+        then brings nothing more.
+
+        What has no body goes straight to a thread: waking the event loop for it would cost more than all else here.
+        """
+        try:
+            headers = scope.headers
+            if "content-length" in headers or "transfer-encoding" in headers:
+                self.loop.call_soon_threadsafe(self.read, scope, protocol)
+            else:
+                self.hand_over(Request(scope, protocol))
+        except BaseException as error:
+            give_up(protocol, error)
 
     def read(self, scope: Any, protocol: Any) -> None:
         task = self.loop.create_task(self.receive(scope, protocol))

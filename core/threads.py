@@ -8,6 +8,8 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Generic, Protocol, TypeVar
 
+from core.outcome import log
+
 
 class Waiting(Protocol):
     since: float
@@ -34,18 +36,26 @@ class Threads(Generic[W]):
     def take(self, work: W) -> bool:
         """True when it has to wait and nobody watches the line: then call `late` in time."""
         with self.lock:
-            if self.resting:
-                inbox = self.resting.pop()
-            elif self.begun < self.most:
-                self.begun += 1
-                inbox = SimpleQueue()
-                Thread(target=self.serve, args=[inbox], name=f"{self.name}-{self.begun}", daemon=True).start()
-            else:
+            inbox = self.resting.pop() if self.resting else self.begin()
+            if inbox is None:
                 self.line.append(work)
                 was_watched, self.is_watched = self.is_watched, True
                 return not was_watched
         inbox.put(work)
         return False
+
+    def begin(self) -> "SimpleQueue[W] | None":
+        """One thread more, if there may be. Where the system gives none, those that we have must do."""
+        if self.begun == self.most:
+            return None
+        inbox: SimpleQueue[W] = SimpleQueue()
+        try:
+            Thread(target=self.serve, args=[inbox], name=f"{self.name}-{self.begun + 1}", daemon=True).start()
+        except RuntimeError as error:
+            log.error("threads.too_few", threads=self.name, begun=self.begun, error=str(error))
+            return None
+        self.begun += 1
+        return inbox
 
     def late(self, seconds: float) -> tuple[list[W], float | None]:
         """What has waited for so long, taken out of the line so that it never begins; and after how many seconds to

@@ -226,6 +226,33 @@ def test_a_place_is_given_back_when_the_answer_fails(application, error):
     assert {protocol.status for protocol in told} == {500}
 
 
+@pytest.mark.parametrize("begun", [0, 1, 3])
+def test_threads_that_the_system_does_not_give_keep_nobody_waiting_for_ever(application, monkeypatch, begun):
+    """A raised error would stay on granian's thread, which then brings no request to anybody any more."""
+    start, given = threading.Thread.start, []
+
+    def start_few(thread: threading.Thread) -> None:
+        if thread.name.startswith("django"):
+            if len(given) == begun:
+                raise RuntimeError("can't start new thread")
+            given.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_few)
+    monkeypatch.setattr(server, "QUEUE_SECONDS", 0.5)
+    told = answers(application, *[scope(path="/")] * 20, first=20)
+    assert {protocol.status for protocol in told} == ({200} if begun else {503})
+    begun = server.THREADS
+    assert answers(application, scope(path="/"), first=1)[0].status == 200, "and when it gives them again, all is well"
+
+
+def test_taking_a_request_never_raises(application):
+    """See above: whatever it is, only this request may suffer."""
+    application.loop, protocol = None, Protocol()
+    application.take(scope(("content-length", "4"), path="/", method="POST"), protocol)
+    assert protocol.status == 500
+
+
 def test_a_body_is_read_before_a_thread_begins(application):
     """And what cannot be read reaches none."""
 
