@@ -207,14 +207,17 @@ async def read_body(headers: Any, protocol: Any) -> bytes:
     length = int(headers.get("content-length", "-1"))
     if length > MAX_BODY and "expect" in headers:
         return b""  # it asked first, so it need not send
-    body, size = bytearray(), 0
+    body, size, empty = bytearray(), 0, 0
     async for chunk in protocol:
         size += len(chunk)
+        empty += not chunk
         if size > DISCARDED_BYTES:
             break
         if len(body) <= MAX_BODY:
             body += chunk
-    if size < length <= DISCARDED_BYTES:
+    # granian ends each body by an empty chunk, and gives one more where the connection broke, or for trailers.
+    is_cut_short = empty > 1 and "trailer" not in headers
+    if size < length <= DISCARDED_BYTES or is_cut_short:
         raise Gone
     return bytes(body)
 

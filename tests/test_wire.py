@@ -139,6 +139,19 @@ def test_a_chunked_body_without_end_runs_nothing(server: Server) -> None:
     is_refused_once(exchange(server, LOG_IN + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabc", half_close=True))
 
 
+@pytest.mark.parametrize("end", [b"", b"zz\r\n", b"0\r\n"])
+def test_a_chunked_body_without_end_runs_nothing_even_if_it_looks_whole(server: Server, end: bytes) -> None:
+    """RFC 9112 §8: a log-in that was run would be answered 401."""
+    body = b"%x\r\n%s\r\n%s" % (len(BODY), BODY, end)
+    assert statuses(exchange(server, LOG_IN + b"Transfer-Encoding: chunked\r\n\r\n" + body, half_close=True)) == [400]
+
+
+def test_a_chunked_body_may_have_trailers_that_it_announced(server: Server) -> None:
+    head = LOG_IN + b"Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\nConnection: close\r\n\r\n"
+    body = b"%x\r\n%s\r\n0\r\nX-Sum: 1\r\n\r\n" % (len(BODY), BODY)
+    assert statuses(exchange(server, head + body)) == [401]
+
+
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 @pytest.mark.parametrize("size", [1024 * 1024 + 1, 3_000_000, 30_000_000])
 def test_a_body_over_one_mebibyte_is_413(server: Server, framing: str, size: int) -> None:
