@@ -23,7 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from core import deadline, metrics
 from core.errors import CONTENT_TYPE, BadRequest, Problem, ServiceUnavailable
 from core.language import Words
-from core.middleware import MAX_BODY, known_or_new
+from core.middleware import MAX_BODY, known_method, known_or_new
 from core.outcome import log
 from core.supervisor import LEAVE
 from core.threads import Threads
@@ -43,7 +43,7 @@ LEAVING = "muster.leaving"  # in the environment of a request that came after SI
 
 
 class Gone(Exception):
-    """The client left before its body was whole."""
+    """The client left before its body was whole, or before it had the whole answer."""
 
 
 @dataclass(eq=False, slots=True)
@@ -155,6 +155,8 @@ class Application:
     def run(self, request: Request) -> None:
         try:
             self.answer(request)
+        except Gone:
+            log.info("request.left", path=request.scope.path[:200])
         except BaseException as error:  # also SystemExit, and panics of libraries in Rust, which would end the thread
             give_up(request.protocol, error)
 
@@ -193,7 +195,7 @@ def give_up(protocol: Any, error: BaseException) -> None:
 
 
 def refuse_busy(request: Request, operation: str, why: Words) -> None:
-    metrics.count(operation, request.scope.method, 503, "service_unavailable", QUEUE_SECONDS)
+    metrics.count(operation, known_method(request.scope.method), 503, "service_unavailable", QUEUE_SECONDS)
     refuse(request.scope, request.protocol, ServiceUnavailable(why, retry_after=5))
 
 
@@ -257,10 +259,13 @@ def environ(scope: Any, body: bytes) -> dict[str, Any]:
 
 
 def stream(chunks: Iterable[bytes], transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-    """Send in larger pieces, and stop making more when the client is gone: then the awaited send raises."""
+    """Send in larger pieces, and stop making more when the client is gone. Raises Gone."""
 
     async def send(piece: bytes) -> None:
-        await transport.send_bytes(piece)
+        try:
+            await transport.send_bytes(piece)
+        except Exception:
+            raise Gone from None
 
     waiting = bytearray()
     for chunk in chunks:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from core import server
+from core.metrics import REQUESTS
 from core.middleware import MAX_BODY
 
 
@@ -251,6 +252,65 @@ def test_taking_a_request_never_raises(application):
     application.loop, protocol = None, Protocol()
     application.take(scope(("content-length", "4"), path="/", method="POST"), protocol)
     assert protocol.status == 500
+
+
+class Leaver(Protocol):
+    """Takes the first piece of a download only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.taken = 0
+
+    def response_stream(self, status: int, headers: Any) -> "Leaver":
+        return self
+
+    async def send_bytes(self, piece: bytes) -> None:
+        self.taken += 1
+        if self.taken > 1:
+            raise RuntimeError("closed")
+
+
+class Download:
+    streaming = True
+
+    def __init__(self) -> None:
+        self.made, self.is_closed = 0, False
+
+    def __iter__(self) -> Any:
+        while True:
+            self.made += 1
+            yield b"x" * server.STREAM_BYTES
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def test_who_leaves_in_the_middle_of_a_download_is_no_error(application, caplog):
+    download = Download()
+
+    def wsgi(env: dict[str, Any], start_response: Any) -> Download:
+        start_response("200 OK", [])
+        return download
+
+    async def ask() -> None:
+        application.loop = asyncio.get_running_loop()
+        await asyncio.to_thread(application.run, server.Request(scope(path="/download"), Leaver()))
+
+    application.wsgi = wsgi
+    with caplog.at_level("INFO"):
+        asyncio.run(asyncio.wait_for(ask(), 20))
+    assert (download.made, download.is_closed) == (2, True)
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+def test_strangers_make_up_no_label_of_a_metric(application, monkeypatch):
+    monkeypatch.setattr(server, "QUEUE_SECONDS", 0.1)
+    monkeypatch.setattr(server, "may_hash", lambda request, paths: True)
+    hashes = [scope(path="/hash", method="POST")] * server.HASHING_THREADS
+    answers(application, *hashes, scope(path="/hash", method="BREW"), first=1)
+    told = [sample.labels for metric in REQUESTS.collect() for sample in metric.samples]
+    assert {labels["method"] for labels in told if labels["operation"] == "password-queue"} <= {"POST", "other"}
+    assert {"operation": "password-queue", "method": "other", "status": "503"} in told
 
 
 def test_a_body_is_read_before_a_thread_begins(application):
