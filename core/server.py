@@ -137,6 +137,8 @@ class Application:
     def turn_away(self, threads: Threads[Request]) -> None:
         """Whoever waited for too long, and then those behind them, until nobody waits."""
         late, again = threads.late(QUEUE_SECONDS)
+        if again is not None:  # before anything that could fail: a line that nobody watches would never be again
+            self.loop.call_later(again, self.turn_away, threads)
         for request in late:
             if threads is self.hashing_threads:
                 metrics.PASSWORDS.labels("waiting").dec()
@@ -144,8 +146,6 @@ class Application:
                 refuse_busy(request, "password-queue", OVERLOADED)
             else:
                 refuse_busy(request, "queue", BUSY)
-        if again is not None:
-            self.loop.call_later(again, self.turn_away, threads)
 
     def run_hashing(self, request: Request) -> None:
         metrics.PASSWORDS.labels("waiting").dec()
