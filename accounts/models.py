@@ -357,6 +357,8 @@ class FailedLogIns(models.Model):
 
     class Meta:
         db_table = "failed_log_ins"
+        verbose_name = "failed log-ins"
+        verbose_name_plural = "failed log-ins"
         constraints = [models.UniqueConstraint(fields=["account", "network"], name="failed_log_ins_once")]
         indexes = [models.Index(fields=["updated_at"], name="failed_log_ins_by_age")]
 
