@@ -1,16 +1,12 @@
 """allauth headless for apps, with its session tokens, set up as its documentation does, on gunicorn."""
 
-import os
-from urllib.parse import urlsplit
-
 import django
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from stock import STOCK
 
-database = urlsplit(os.environ["DATABASE_URL"])
 settings.configure(
-    SECRET_KEY="only-for-measuring-" * 4,
-    ALLOWED_HOSTS=["*"],
+    **STOCK,
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=[
         "django.contrib.auth",
@@ -42,24 +38,7 @@ settings.configure(
         "django.contrib.auth.backends.ModelBackend",
         "allauth.account.auth_backends.AuthenticationBackend",
     ],
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": database.path[1:],
-            "USER": database.username,
-            "HOST": database.hostname,
-            "PORT": database.port,
-            "CONN_MAX_AGE": None,
-        }
-    },
-    PASSWORD_HASHERS=["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"],
-    AUTH_PASSWORD_VALIDATORS=[
-        {"NAME": f"django.contrib.auth.password_validation.{name}"}
-        for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
-    ],
-    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     EMAIL_BACKEND="django.core.mail.backends.dummy.EmailBackend",
-    USE_TZ=True,
     HEADLESS_ONLY=True,
     HEADLESS_CLIENTS=["app"],
     ACCOUNT_LOGIN_METHODS={"username", "email"},

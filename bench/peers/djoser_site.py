@@ -1,17 +1,14 @@
 """djoser and SimpleJWT, set up as their documentation does, on gunicorn."""
 
-import os
 from datetime import timedelta
-from urllib.parse import urlsplit
 
 import django
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+from stock import STOCK
 
-database = urlsplit(os.environ["DATABASE_URL"])
 settings.configure(
-    SECRET_KEY="only-for-measuring-" * 4,
-    ALLOWED_HOSTS=["*"],
+    **STOCK,
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=[
         "django.contrib.auth",
@@ -29,23 +26,6 @@ settings.configure(
         "django.contrib.auth.middleware.AuthenticationMiddleware",
         "django.middleware.clickjacking.XFrameOptionsMiddleware",
     ],
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": database.path[1:],
-            "USER": database.username,
-            "HOST": database.hostname,
-            "PORT": database.port,
-            "CONN_MAX_AGE": None,
-        }
-    },
-    PASSWORD_HASHERS=["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"],
-    AUTH_PASSWORD_VALIDATORS=[
-        {"NAME": f"django.contrib.auth.password_validation.{name}"}
-        for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
-    ],
-    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    USE_TZ=True,
     REST_FRAMEWORK={
         "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
         "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
