@@ -6,8 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.views.main import SEARCH_VAR
-from django.db.models import Prefetch, Value
-from django.db.models.functions import Coalesce, Concat
+from django.db.models import Prefetch
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -19,7 +18,7 @@ from accounts.panel_bulk import BulkActions
 from accounts.panel_exports import ExportedList
 from accounts.panel_person import PersonPage
 from accounts.panel_sessions import SessionActions
-from accounts.user_list import hidden, is_of_few
+from accounts.user_list import hidden, is_of_few, is_postgresql
 from core.clock import EPOCH
 from core.ids import uuid7_at
 from core.panel_lists import AgeFilter, AskedFilter, PanelList, people
@@ -27,8 +26,6 @@ from core.panel_look import display
 from rbac.models import Role, RoleGrant
 
 MANY_ROLES = 100
-# The same values in the same order, but not as an index spells them.
-UNWALKED = {"email_key": Concat("email_key", Value("")), "last_login_key": Coalesce("last_login_key", Value(EPOCH))}
 CLOCKS_DIFFER = timedelta(hours=1)
 
 
@@ -104,17 +101,14 @@ class UserAdmin(ExportedList, BulkActions, PersonPage, PanelList):
     def found(self, queryset: Any, text: str) -> Any:
         return queryset.search(text)
 
-    def first(self, request: HttpRequest, rows: Any, keys: list[str], number: int) -> list[Any]:
+    def first(self, request: HttpRequest, rows: Any, keys: list[Any], number: int) -> list[Any]:
         """Those who joined lately are sorted: a database that walks another order until it has met enough of them, as
         if they lay anywhere in it, reads all who never logged in before it comes to the new ones who did not. So are
         the few whom a search finds (ADR 49)."""
         text = request.GET.get(SEARCH_VAR, "").strip()
-        if text and not rows.query.is_empty() and is_of_few(text, rows.db):
-            return list(rows.order_by(*map(hidden, keys))[:number])
-        unwalked = UNWALKED.get(keys[0].lstrip("-"))
-        if unwalked and request.GET.get("joined") in JoinedFilter.DAYS:
-            sign = "-" if keys[0].startswith("-") else ""
-            rows, keys = rows.alias(unwalked=unwalked), [f"{sign}unwalked", *keys[1:]]
+        are_new = request.GET.get("joined") in JoinedFilter.DAYS and keys[0].lstrip("-") != "created_at"
+        if is_postgresql(rows.db) and not rows.query.is_empty() and (are_new or (text and is_of_few(text, rows.db))):
+            keys = [hidden(key) for key in keys]
         return super().first(request, rows, keys, number)
 
     @display(description=_("Name"))

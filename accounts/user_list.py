@@ -36,8 +36,8 @@ class Page:
 
     def read(self) -> list[dict[str, Any]]:
         """Dicts of `ROW`."""
-        is_indexed = self.search and connections[self.found.db].vendor == "postgresql"
-        page = [dict(zip(ROW, row, strict=True)) for row in (self.searched() if is_indexed else self.rows())]
+        rows = self.searched() if self.search and is_postgresql(self.found.db) else self.rows()
+        page = [dict(zip(ROW, row, strict=True)) for row in rows]
         for row in page:
             row["last_login_key"] = row["last_login"] or EPOCH
         return page
@@ -85,10 +85,13 @@ def estimated(text: str, database: str) -> tuple[int, bool]:
 
 def is_of_few(text: str, database: str) -> bool:
     """Whether a search for `text` finds so few that they are best read by the index, and sorted by `hidden` keys."""
-    if connections[database].vendor != "postgresql":
-        return False
     hits, is_indexed = estimated(text, database)
     return is_indexed and hits <= FEW
+
+
+def is_postgresql(database: str) -> bool:
+    """Else there is no estimate, and nothing to hide an order from."""
+    return connections[database].vendor == "postgresql"
 
 
 def rows_between(

@@ -105,6 +105,13 @@ def test_the_few_whom_a_search_finds_are_sorted_and_not_looked_for_along_the_ord
     assert people_through(browser, f"?q=PERSON{order}") == (forth, forth)
 
 
+@pytest.mark.parametrize(("query", "is_sorted"), [("joined=7&o=1", True), ("joined=7&o=-7", True), ("joined=7", False)])
+def test_who_joined_lately_is_sorted_and_not_looked_for_along_another_order(browser, query, is_sorted):
+    with CaptureQueriesContext(connection) as asked:
+        browser.get(f"{USERS}?{query}")
+    assert any("GREATEST(" in one["sql"] for one in asked) == (is_sorted and connection.vendor == "postgresql")
+
+
 def test_a_cursor_of_another_order_or_made_up_starts_again(browser, monkeypatch):
     monkeypatch.setattr(site._registry[User], "list_per_page", 2)
     UserFactory.create_batch(5)
