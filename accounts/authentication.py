@@ -38,5 +38,9 @@ class SessionTokenAuthentication(BaseAuthentication):
 
 def bearer_of(request: Any) -> str | None:
     """The token of `Authorization: Bearer …`, the scheme in any case; None if there is none."""
-    scheme, _, token = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return bearer_in(request.META.get("HTTP_AUTHORIZATION", ""))
+
+
+def bearer_in(authorization: str) -> str | None:
+    scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None

@@ -383,6 +383,11 @@ HASHING_PATHS = frozenset(
         *("/admin/login/", "/admin/password_change/"),
     ]
 )
+# What other systems ask at each request of their own passes MIDDLEWARE and DRF by: see `core.short_ways`.
+SHORT_WAYS = {
+    ("GET", "/api/v1/users/me"): "accounts.short_ways.me",
+    ("POST", "/api/v1/permissions/check"): "accounts.short_ways.check",
+}
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",

@@ -9,18 +9,28 @@ from ua_parser import parse
 
 
 def client_address(request: Any) -> str | None:
-    """The caller's address.
+    """The caller's address."""
+    return address_of(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def address_of(peer_address: str, forwarded: str) -> str | None:
+    """Of whoever is at the other end of the connection, or of whom they speak for.
 
     `X-Forwarded-For` counts only behind TRUSTED_PROXIES=n proxies, and then the entry that the outermost of
     them wrote, the n-th from the right: whatever stands left of it was typed by the caller.
     """
-    peer = _readable(request.META.get("REMOTE_ADDR", ""))
+    peer = _readable(peer_address)
     proxies = settings.TRUSTED_PROXIES
-    forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "")
     if not proxies or not forwarded:
         return peer
     entries = [entry.strip() for entry in forwarded.split(",")]
     return _readable(entries[-proxies] if len(entries) >= proxies else entries[0]) or peer
+
+
+def peer_of(scope: Any) -> str:
+    """Of what granian gives: "192.0.2.7:50000" or "[2001:db8::7]:50000", without the port."""
+    address: str = scope.client.rpartition(":")[0].strip("[]")
+    return address
 
 
 def network(address: str | None) -> str:
@@ -45,6 +55,7 @@ def device_of(user_agent: str) -> str:
     return name[:100] or "Unknown device"
 
 
+@lru_cache(maxsize=2048)
 def _readable(address: str) -> str | None:
     try:
         parsed = ip_address(address.strip())

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.exceptions import DisallowedHost
@@ -70,26 +71,47 @@ class OutcomeMiddleware:
     def tell(self, request: Any, response: HttpResponseBase, seconds: float) -> None:
         match = request.resolver_match
         session = getattr(request, "session_row", None)
-        operation = match.view_name if match else "none"
-        code = getattr(request, "problem_code", None)
-        metrics.count(operation, known_method(request.method), response.status_code, code, seconds)
-        level = log.error if response.status_code >= 500 else log.info
-        level(
-            "request",
-            operation=operation,
+        tell(
+            operation=match.view_name if match else "none",
             method=request.method,
-            path=request.path[:200],
+            path=request.path,
             status=response.status_code,
-            outcome="success" if response.status_code < 400 else "refusal",
-            code=code,
-            ip=client_address(request),
-            user=str(session.user_id) if session else None,
-            ms=round(seconds * 1000, 1),
+            code=getattr(request, "problem_code", None),
+            address=client_address(request),
+            user_id=session.user_id if session else None,
+            seconds=seconds,
         )
 
     def process_exception(self, request: Any, error: Exception) -> HttpResponse:
         """Whatever a plain Django view lets out; DRF's views have their own handler."""
         return problem_response(request, as_problem(error))
+
+
+def tell(
+    *,
+    operation: str,
+    method: str,
+    path: str,
+    status: int,
+    code: str | None,
+    address: str | None,
+    user_id: UUID | None,
+    seconds: float,
+) -> None:
+    """Count the request, and write its line."""
+    metrics.count(operation, known_method(method), status, code, seconds)
+    (log.error if status >= 500 else log.info)(
+        "request",
+        operation=operation,
+        method=method,
+        path=path[:200],
+        status=status,
+        outcome="success" if status < 400 else "refusal",
+        code=code,
+        ip=address,
+        user=user_id and str(user_id),
+        ms=round(seconds * 1000, 1),
+    )
 
 
 def known_or_new(request_id: str) -> str:
@@ -158,31 +180,39 @@ def read_chunked(request: Any) -> Any:
     return None
 
 
-class SecurityHeadersMiddleware:
+API_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; form-action 'self'; "
+    "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
+)
+
+
+def security_headers(is_page: bool, is_api: bool) -> dict[str, str]:
     """What browsers are told about our answers (OWASP ASVS 3.4)."""
+    headers = {
+        "Content-Security-Policy": PAGE_POLICY if is_page else API_POLICY,
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    }
+    if settings.PUBLIC_URL.startswith("https://"):
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    if is_api and not is_page:
+        headers["Cache-Control"] = "no-store"
+    return headers
 
-    API = "default-src 'none'; frame-ancestors 'none'; sandbox"
-    PAGE = (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-        "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; form-action 'self'; "
-        "base-uri 'none'; object-src 'none'; frame-ancestors 'none'"
-    )
 
+class SecurityHeadersMiddleware:
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         is_page = response.get("Content-Type", "").startswith("text/html")
-        response.setdefault("Content-Security-Policy", self.PAGE if is_page else self.API)
-        response.setdefault("X-Content-Type-Options", "nosniff")
-        response.setdefault("X-Frame-Options", "DENY")
-        response.setdefault("Referrer-Policy", "same-origin")
-        response.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-        response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        response.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
-        if settings.PUBLIC_URL.startswith("https://"):
-            response.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-        if request.path.startswith("/api/") and not is_page:
-            response.setdefault("Cache-Control", "no-store")
+        for name, value in security_headers(is_page, request.path.startswith("/api/")).items():
+            response.setdefault(name, value)
         return response

@@ -21,14 +21,14 @@ from urllib.parse import parse_qs
 from django.utils.translation import gettext_lazy as _
 
 from core import deadline, metrics
+from core.client import peer_of
 from core.errors import CONTENT_TYPE, BadRequest, Problem, ServiceUnavailable
 from core.language import Words
 from core.middleware import MAX_BODY, known_method, known_or_new
 from core.outcome import log
+from core.short_ways import Headers, ShortWays
 from core.supervisor import LEAVE
 from core.threads import Threads
-
-Headers = list[tuple[str, str]]
 
 THREADS = 8  # a worker: fill a core while some wait for the database, and bound its connections
 HASHING_THREADS = min(4, os.cpu_count() or 1)  # beside those, for what hashes a password
@@ -62,8 +62,13 @@ class Application:
     Requests to `hashing_paths` have threads and a line of their own: a storm of log-ins keeps no other waiting.
     """
 
-    def __init__(self, wsgi: Callable[..., Iterable[bytes]], hashing_paths: Collection[str] = ()) -> None:
-        self.wsgi = wsgi
+    def __init__(
+        self,
+        wsgi: Callable[..., Iterable[bytes]],
+        hashing_paths: Collection[str] = (),
+        short_ways: ShortWays | None = None,
+    ) -> None:
+        self.wsgi, self.short_ways = wsgi, short_ways
         self.threads = Threads("django", THREADS, self.run)
         self.hashing_paths = hashing_paths
         self.hashing_threads = Threads("hashing", HASHING_THREADS, self.run_hashing)
@@ -161,9 +166,24 @@ class Application:
             give_up(request.protocol, error)
 
     def answer(self, request: Request) -> None:
+        deadline.begin(request.since)
+        if not (self.short_ways and self.answer_shortly(self.short_ways, request)):
+            self.answer_by_django(request)
+
+    def answer_shortly(self, short_ways: ShortWays, request: Request) -> bool:
+        answer = short_ways.answer(request.scope, request.body)
+        if answer:
+            deadline.end()
+            status, headers, body = answer
+            request.protocol.response_bytes(status, self.with_farewell(headers), body)
+        return bool(answer)
+
+    def with_farewell(self, headers: Headers) -> Headers:
+        return [*headers, ("connection", "close")] if self.leaving else headers
+
+    def answer_by_django(self, request: Request) -> None:
         protocol, env = request.protocol, environ(request.scope, request.body)
         status, headers = 500, []
-        deadline.begin(request.since)
 
         def start_response(line: str, fields: Headers, exc_info: Any = None) -> None:
             nonlocal status, headers
@@ -172,8 +192,7 @@ class Application:
         env[LEAVING] = self.leaving
         response: Any = self.wsgi(env, start_response)
         deadline.end()  # a long answer may take its time
-        if self.leaving:
-            headers.append(("connection", "close"))
+        headers = self.with_farewell(headers)
         try:
             if getattr(response, "streaming", False):
                 stream(response, protocol.response_stream(status, headers), self.loop)
@@ -235,7 +254,7 @@ def environ(scope: Any, body: bytes) -> dict[str, Any]:
         "SERVER_NAME": server.strip("[]"),
         "SERVER_PORT": port,
         "SERVER_PROTOCOL": "HTTP/1.1" if scope.http_version == "1.1" else "HTTP/1.0",
-        "REMOTE_ADDR": scope.client.rpartition(":")[0].strip("[]"),
+        "REMOTE_ADDR": peer_of(scope),
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.scheme,
         "wsgi.input": BytesIO(body),

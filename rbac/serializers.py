@@ -9,6 +9,7 @@ from rbac.models import Permission, Role, RoleGrant
 from rbac.names import valid_part, valid_permission, valid_role_name
 
 NAME_LENGTH = 101  # resource:action
+MOST_CHECKS = 100  # in one request
 
 
 class PermissionSerializer(serializers.ModelSerializer[Permission]):
@@ -95,7 +96,7 @@ class HoldingsSerializer(serializers.Serializer[Holdings]):
 
 class CheckPermissionsSerializer(serializers.Serializer[Any]):
     checks = serializers.ListField(
-        child=TextField(max_length=NAME_LENGTH, validators=[valid_permission]), min_length=1, max_length=100
+        child=TextField(max_length=NAME_LENGTH, validators=[valid_permission]), min_length=1, max_length=MOST_CHECKS
     )
     user = IdField(required=False, allow_null=True, help_text="Oneself when left out.")
 

@@ -28,6 +28,7 @@ from core.management.commands import background
 from core.outcome import log
 from core.preload import preload
 from core.server import Application, is_loopback, resolve
+from core.short_ways import short_ways
 
 LEAST_LEAVING_SECONDS = 0.5  # in which connections are closed with their next answer, whatever LEAVING_SECONDS says
 WHOLE_DRAIN_SECONDS = 29  # containers are usually killed after 30
@@ -153,7 +154,7 @@ def server_at(address: str, port: int) -> MPServer:
 
 def work(server: MPServer, wsgi: Any) -> None:
     """A worker: this process answers requests until SIGTERM."""
-    application = Application(wsgi, settings.HASHING_PATHS)
+    application = Application(wsgi, settings.HASHING_PATHS, short_ways())
     mp._new_cbscheduler = partial(scheduler, application)  # type: ignore[attr-defined]
     server._spawn_worker(0, server._spawn_rsgi_worker, lambda: application).inner.run()
 

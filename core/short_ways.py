@@ -1,0 +1,132 @@
+"""The short way, for what other systems ask at each request of their own. docs/adr/0050-short-ways.md
+
+A request of the usual kind passes no middleware, no resolver and no DRF, which together cost more than its answer. What
+is unusual about it, or in what comes of it, sends it the long way, which decides everything anew. So a short way
+answers successes only, word for word as the long way would (`tests/test_short_ways.py` compares them), and whoever
+reads about security reads the long way and the services that both use.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from io import BytesIO
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from django.conf import settings
+from django.db import close_old_connections
+from django.http.request import split_domain_port, validate_host
+from django.urls import resolve
+from django.utils.module_loading import import_string
+from rest_framework.utils.encoders import JSONEncoder
+
+from core.client import address_of, peer_of
+from core.logs import bind_contextvars, clear_contextvars
+from core.middleware import known_or_new, security_headers, tell
+from core.parsers import StrictJSONParser
+
+# With one of these it is another kind of request: from the script of a page, by cookie, or framed in another way.
+UNUSUAL = frozenset(("cookie", "origin", "expect", "transfer-encoding"))
+LARGEST = 8 * 1024  # letters of headers, bytes of a body
+JSON = "application/json"
+
+Headers: TypeAlias = list[tuple[str, str]]
+Way: TypeAlias = Callable[["Asked"], "Answer | None"]
+"""Gives None, or raises, whenever there is more to say than a plain success, and has changed nothing then."""
+
+
+@dataclass(slots=True)
+class Asked:
+    address: str | None
+    authorization: str
+    body: dict[str, Any]
+    """The JSON object that came; empty with GET."""
+
+
+@dataclass(slots=True)
+class Answer:
+    data: Any
+    user_id: UUID | None = None
+    headers: Headers = field(default_factory=list)
+
+
+class ShortWays:
+    """`ways` are functions by method and path: `{("GET", "/api/v1/users/me"): me}`."""
+
+    def __init__(self, ways: Mapping[tuple[str, str], Way]) -> None:
+        self.ways = {key: (way, resolve(key[1]).view_name) for key, way in ways.items()}
+        self.headers = [("Content-Type", JSON), ("Vary", "origin"), *security_headers(False, True).items()]
+        self.dump = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+        self.parse = StrictJSONParser().parse
+        self.is_ours = lru_cache(maxsize=64)(is_ours)
+
+    def answer(self, scope: Any, body: bytes) -> tuple[int, Headers, bytes] | None:
+        """Status, headers and body; None: the long way is to be gone."""
+        found = self.ways.get((scope.method, scope.path))
+        headers = usual(scope, body) if found else None
+        if found is None or headers is None or not self.is_ours(headers.get("host", "")):
+            return None
+        started = time.perf_counter()
+        request_id = known_or_new(headers.get("x-request-id", ""))
+        clear_contextvars()
+        bind_contextvars(request_id=request_id)
+        address = address_of(peer_of(scope), headers.get("x-forwarded-for", ""))
+        close_old_connections()  # those that broke, as Django does before each request
+        try:
+            asked = Asked(address, headers.get("authorization", ""), self.parse(BytesIO(body)) if body else {})
+            answer = found[0](asked)
+            if answer is None:
+                return None
+            text = self.in_json(answer.data)
+        except Exception:  # the long way meets it again, and knows what to say
+            return None
+        tell(
+            operation=found[1],
+            method=scope.method,
+            path=scope.path,
+            status=200,
+            code=None,
+            address=address,
+            user_id=answer.user_id,
+            seconds=time.perf_counter() - started,
+        )
+        return 200, [*self.headers, ("X-Request-ID", request_id), *answer.headers], text
+
+    def in_json(self, data: Any) -> bytes:
+        """As `rest_framework.renderers.JSONRenderer` writes it."""
+        return self.dump(data).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").encode()
+
+
+def usual(scope: Any, body: bytes) -> dict[str, str] | None:
+    """The headers by name, if that is a request of the usual kind."""
+    headers: dict[str, str] = {}
+    size = 0
+    for name, value in scope.headers.items():
+        if name in headers or name in UNUSUAL:
+            return None
+        headers[name] = value
+        size += len(name) + len(value)
+    is_json = headers.get("content-type") == JSON and headers.get("content-length") == str(len(body))
+    is_framed = is_json if scope.method == "POST" else not body and "content-length" not in headers
+    is_usual = (
+        is_framed
+        and size < LARGEST
+        and len(body) < LARGEST
+        and not scope.query_string
+        and scope.http_version == "1.1"
+        and headers.get("accept", "*/*") in ("*/*", JSON)
+    )
+    return headers if is_usual else None
+
+
+def is_ours(host: str) -> bool:
+    domain, _ = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def short_ways() -> ShortWays | None:
+    """Those of the settings. None where each request is to be traced or looked into."""
+    if settings.DEBUG or settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+        return None
+    return ShortWays({asked: import_string(name) for asked, name in settings.SHORT_WAYS.items()})
