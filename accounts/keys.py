@@ -38,6 +38,7 @@ _PURPOSE = "token key"
 _HALF = 16  # hex digits of a kid that are random; as many authenticate them
 
 _known: dict[str, "Key"] = {}
+_latest = ""
 _absent: dict[str, float] = {}  # kids of ours that have gone, and until when not to look again
 
 
@@ -78,8 +79,16 @@ def current() -> Key:
 
     Which it is, is asked each time: nothing is signed by a key that another host has just retired or revoked.
     """
+    global _latest
     kid = SigningKey.objects.signing().values_list("kid", flat=True).first()
-    return (known(kid) if kid else None) or _make_missing()
+    key = (known(kid) if kid else None) or _make_missing()
+    _latest = key.kid
+    return key
+
+
+def latest() -> str:
+    """The kid of the key that was `current` when this process asked last; for a statement that sees whether it is."""
+    return _latest or current().kid
 
 
 @transaction.atomic

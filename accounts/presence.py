@@ -6,7 +6,7 @@ ran last. Nobody asks Redis whether a session is alive: that is for the database
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -14,11 +14,9 @@ from django.db.models import DateTimeField, Value
 from django.db.models.functions import Greatest
 
 from accounts.models import Session
-from core.redis import ask
+from accounts.tokens import Generation
+from core.redis import ask, send
 from core.transactions import after_commit
-
-if TYPE_CHECKING:
-    from redis import Redis
 
 _PREFIX = "session:"
 _USED = "used-sessions"
@@ -28,13 +26,13 @@ _REMEMBERED = 1_000
 _touched: dict[UUID, int] = {}  # the second in which this process last wrote
 
 
-def appear(session: Session) -> None:
+def appear(session: Generation) -> None:
     """At log-in and at each refresh."""
     if not settings.REDIS_URL:
         return
     seconds = int((session.refresh_expires_at - session.rotated_at).total_seconds())
     value = int(session.rotated_at.timestamp())
-    after_commit(lambda: _write(session.pk, value, ex=max(1, seconds)))
+    after_commit(lambda: _write(session.pk, value, "EX", max(1, seconds)))
 
 
 def touch(session_id: UUID, now: datetime) -> None:
@@ -43,7 +41,7 @@ def touch(session_id: UUID, now: datetime) -> None:
     second = int(now.timestamp())
     if not settings.REDIS_URL or _touched.get(session_id) == second:
         return
-    if _write(session_id, second, xx=True, keepttl=True):
+    if _write(session_id, second, "XX", "KEEPTTL"):
         if len(_touched) >= _REMEMBERED:
             _touched.clear()
         _touched[session_id] = second
@@ -93,17 +91,9 @@ def _carry(ids: list[UUID]) -> None:
     Session.objects.bulk_update(stale, ["last_used_at"])
 
 
-def _write(session_id: UUID, value: int, **how: Any) -> bool:
-    """Whether Redis took it."""
-
-    def both(redis: "Redis") -> bool:
-        pipeline = redis.pipeline(transaction=False)
-        pipeline.set(_key(session_id), value, **how)
-        pipeline.sadd(_USED, str(session_id))
-        pipeline.execute()
-        return True
-
-    return bool(ask(both))
+def _write(session_id: UUID, value: int, *how: Any) -> bool:
+    """Whether Redis took it. `how` are options of SET."""
+    return send(("SET", _key(session_id), value, *how), ("SADD", _USED, str(session_id)))
 
 
 def _forget(session_ids: list[UUID]) -> None:

@@ -1,11 +1,14 @@
-"""What other systems ask at each request of their own, of somebody with a live session and a token in the header."""
+"""What other systems ask at each request of their own, of somebody with a live session and a token in the header; and
+the refresh that keeps such a token coming."""
 
 from accounts import presence, tokens
 from accounts.authentication import bearer_in
 from accounts.etag import etag_of_data
 from accounts.models import Session
+from accounts.serializers.auth import MAX_TOKEN_LENGTH
 from accounts.serializers.users import user_data
-from accounts.services.sessions import live_session
+from accounts.services.sessions import live_session, successor_of
+from accounts.views.auth import given
 from core.short_ways import Answer, Asked
 from rbac.holdings import holdings
 from rbac.names import valid_permission
@@ -35,6 +38,16 @@ def check(asked: Asked) -> Answer | None:
         return None
     because = holdings(session.user).because
     return Answer({"results": [checked(name, because.get(name, ())) for name in names]}, session.user_id)
+
+
+def refresh(asked: Asked) -> Answer | None:
+    """By a token in the body that is simply the next one."""
+    token = asked.body.get("refresh")
+    if len(asked.body) != 1 or not isinstance(token, str) or len(token) > MAX_TOKEN_LENGTH:
+        return None
+    claims = tokens.read(token, "refresh")
+    pair = successor_of(claims, asked.address) if claims else None
+    return Answer(given(pair, None)) if pair else None
 
 
 def session_of(asked: Asked) -> Session | None:

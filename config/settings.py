@@ -387,6 +387,7 @@ HASHING_PATHS = frozenset(
 SHORT_WAYS = {
     ("GET", "/api/v1/users/me"): "accounts.short_ways.me",
     ("POST", "/api/v1/permissions/check"): "accounts.short_ways.check",
+    ("POST", "/api/v1/auth/refresh"): "accounts.short_ways.refresh",
 }
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {

@@ -4,7 +4,7 @@ Compiling a query costs the ORM more than all the rest of a short request, and w
 time. Figures: docs/adr/0039-prepared-questions.md
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import randrange
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -64,30 +64,21 @@ class Prepared(Generic[M]):
         return _again_if_stale(lambda: compiled.fetch(values, connection, self.is_planned), connection)
 
 
-class PreparedUpdate:
-    """`PreparedUpdate(Session, ("gen", "key_id"), ("id", "gen"), null="ended_at")`: sets the first of these where the
-    row has the second and no `ended_at`. Asked by `.rows(to_set, to_find)`, which counts the rows that it changed."""
+def planned_row(sql: str, params: dict[str, Any]) -> tuple[Any, ...] | None:
+    """The first row of a statement that the ORM cannot say, with the same text each time. Moments come as such."""
+    ops: Any = connection.ops
+    values = {name: _as_param(value, connection) for name, value in params.items()}
 
-    def __init__(self, model: type[models.Model], to_set: tuple[str, ...], to_find: tuple[str, ...], null: str) -> None:
-        fields = {field.attname: field for field in model._meta.concrete_fields}
-        self.fields = [fields[name] for name in (*to_set, *to_find)]
-        changes = ", ".join(f'"{fields[name].column}" = %s' for name in to_set)
-        found = " AND ".join(f'"{fields[name].column}" = %s' for name in to_find)
-        self.sql = (
-            f'UPDATE "{model._meta.db_table}" SET {changes} '  # noqa: S608 - names of ours
-            f'WHERE {found} AND "{fields[null].column}" IS NULL'
-        )
-
-    def rows(self, to_set: Iterable[Any], to_find: Iterable[Any]) -> int:
-        values = zip(self.fields, (*to_set, *to_find), strict=True)
-        params = [field.get_db_prep_save(value, connection) for field, value in values]
-        return _again_if_stale(lambda: self._execute(params), connection)
-
-    def _execute(self, params: list[Any]) -> int:
+    def fetch() -> list[tuple[Any, ...]]:
         with _planned_cursor(connection) as cursor:
-            cursor.execute(self.sql, params)
-            changed: int = cursor.rowcount
-        return changed
+            cursor.execute(sql, values)
+            rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
+
+    rows = _again_if_stale(fetch, connection)
+    if rows and connection.vendor == "sqlite":  # which keeps moments as text
+        return tuple(ops.convert_datetimefield_value(value, None, connection) for value in rows[0])
+    return rows[0] if rows else None
 
 
 def _planned_cursor(connection: Any) -> Any:

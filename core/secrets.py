@@ -7,6 +7,7 @@ Each purpose has a key of its own, so what proves one thing never proves another
 
 import hmac
 import os
+from functools import lru_cache
 from hashlib import sha256
 from uuid import UUID
 
@@ -25,12 +26,17 @@ _NONCE_BYTES = 12
 
 
 def derived_key(purpose: str) -> bytes:
-    return hmac.digest(settings.SECRET_KEY.encode(), f"muster:{purpose}".encode(), sha256)
+    return _derived(settings.SECRET_KEY, purpose)
+
+
+@lru_cache(maxsize=64)
+def _derived(secret: str, purpose: str) -> bytes:
+    return hmac.digest(secret.encode(), f"muster:{purpose}".encode(), sha256)
 
 
 def keyed_hash(value: str, purpose: str) -> str:
     """64 hex digits that stand for `value` and cannot be guessed back without the server's key."""
-    return hmac.new(derived_key(purpose), value.encode("utf-8", "surrogatepass"), sha256).hexdigest()
+    return hmac.digest(derived_key(purpose), value.encode("utf-8", "surrogatepass"), "sha256").hex()
 
 
 def fingerprint() -> str:

@@ -14,6 +14,7 @@ from accounts.models import Session, User
 from accounts.services.sessions import SignedIn, end
 from accounts.tests.factories import UserFactory, signed_in
 from accounts.tokens import sign_pair
+from audit.models import Event
 from config.wsgi import application as django
 from core import middleware
 from core import short_ways as short
@@ -299,6 +300,67 @@ def test_another_body_goes_the_long_way(both: Both, person: SignedIn, body: Any)
 @pytest.mark.parametrize("media_type", ["text/plain", "application/json; charset=utf-8", "application/json; charset=x"])
 def test_so_does_a_body_of_another_type(both: Both, person: SignedIn, media_type: str) -> None:
     _, was_short = both.compared(CHECK, by(person.pair.access, ("content-type", media_type)))
+    assert not was_short
+
+
+# --- Refreshing, which cannot be asked twice ---------------------------------------------------------------------
+
+
+def next_of(token: str) -> Asked:
+    return ("POST", "/api/v1/auth/refresh", {"refresh": token})
+
+
+def test_a_refresh_goes_the_short_way_and_is_answered_as_by_the_long(both: Both, person: SignedIn) -> None:
+    headers = by("")[:2]
+    first, was_short = both.ask(next_of(person.pair.refresh), headers, {}, is_short=True)
+    assert (first.status, was_short) == (200, True)
+    given = json.loads(first.body)
+    assert person.session.gen + 1 == Session.objects.get().gen
+    second, _ = both.ask(next_of(given["refresh"]), headers, {}, is_short=False)
+    assert second.status == 200
+    for answer in (first, second):
+        answer.headers.pop("x-request-id")
+    assert first.headers == second.headers
+    assert list(given) == list(json.loads(second.body))
+    assert both.told[0] == both.told[1]
+    both.told.clear()
+    assert both.compared(ME, by(given["access"])) == (200, True)
+
+
+def test_a_repeat_within_the_grace_gets_the_same_pair(both: Both, person: SignedIn) -> None:
+    asked = next_of(person.pair.refresh)
+    first, _ = both.ask(asked, by("")[:2], {}, is_short=True)
+    again, was_short = both.ask(asked, by("")[:2], {}, is_short=True)
+    assert (again.body, was_short) == (first.body, False)
+
+
+def test_a_spent_token_ends_the_session_once(both: Both, person: SignedIn, settings: Any) -> None:
+    settings.REFRESH_GRACE_SECONDS = 0
+    asked = next_of(person.pair.refresh)
+    both.ask(asked, by("")[:2], {}, is_short=True)
+    both.told.clear()
+    assert both.compared(asked, by("")[:2]) == (401, False)
+    assert Session.objects.get().ended_by == Session.Ended.REUSED
+    assert Event.objects.filter(action="session.reused").count() == 1
+
+
+@pytest.mark.parametrize(
+    "spoilt", [deactivated, logged_out, of_revoked_key, of_nobody, lambda person: person.pair.access]
+)
+def test_a_token_that_counts_no_more_is_refused_as_ever(
+    both: Both, person: SignedIn, spoilt: Callable[[SignedIn], str]
+) -> None:
+    spoilt(person)
+    before = list(Session.objects.values())
+    token = person.pair.access if spoilt.__name__ == "<lambda>" else person.pair.refresh
+    assert both.compared(next_of(token), by("")[:2]) == (401, False)
+    assert list(Session.objects.values()) == before
+
+
+@pytest.mark.parametrize("body", [{}, {"refresh": ""}, {"refresh": None}, {"refresh": 7}, {"refresh": "x" * 4097}])
+def test_a_refresh_without_a_token_is_refused_as_ever(both: Both, body: Any) -> None:
+    status, was_short = both.compared(("POST", "/api/v1/auth/refresh", body), by("")[:2])
+    assert status in (400, 401)
     assert not was_short
 
 

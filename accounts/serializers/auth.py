@@ -14,6 +14,8 @@ from accounts.serializers.users import (
 )
 from core.fields import FlagField, TextField
 
+MAX_TOKEN_LENGTH = 4096
+
 
 class SignUpSerializer(ProfileSerializer):
     email = AddressField()
@@ -91,11 +93,11 @@ class LogInSerializer(serializers.Serializer[Any]):
 
 
 class RefreshSerializer(serializers.Serializer[Any]):
-    refresh = TextField(max_length=4096, required=False, help_text="Needed unless a cookie holds it.")
+    refresh = TextField(max_length=MAX_TOKEN_LENGTH, required=False, help_text="Needed unless a cookie holds it.")
 
 
 class LogOutSerializer(serializers.Serializer[Any]):
-    refresh = TextField(max_length=4096, required=False)
+    refresh = TextField(max_length=MAX_TOKEN_LENGTH, required=False)
 
 
 class TokenPairSerializer(serializers.Serializer[Any]):

@@ -1,20 +1,20 @@
 """Log in, stay in, get out."""
 
-from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet, Subquery
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 
 from accounts import keys, limits, presence, tokens
 from accounts.addresses import MAX_LENGTH, canonical
 from accounts.errors import EmailNotVerified, InvalidCredentials, InvalidRefreshToken
 from accounts.hashing import check_password, make_password
-from accounts.models import KnownPlace, Session, SigningKey, User
+from accounts.models import KnownPlace, Session, User
+from accounts.services.rotation import rotate
 from accounts.tokens import Claims, TokenPair
 from audit.services import record, record_failure
 from core import metrics
@@ -22,8 +22,7 @@ from core.actor import Actor
 from core.client import network
 from core.clock import database_now
 from core.errors import Problem
-from core.prepared import Prepared, PreparedUpdate
-from core.secrets import fingerprint
+from core.prepared import Prepared
 from core.transactions import after_commit
 from mail.services import send
 from rbac.holdings import roles_as_json
@@ -189,66 +188,54 @@ def refresh(actor: Actor, token: str) -> TokenPair:
     A repeat of the latest spent token within the grace gets that successor again; any other spent one ends the
     session and tells its owner. Raises InvalidRefreshToken.
     """
-    claims = tokens.read(token, "refresh")
-    for _ in range(2):  # a second look for those who lost the race
+    claims, kid = tokens.read(token, "refresh"), ""
+    for _ in range(RACES):
+        if claims and (pair := successor_of(claims, actor.ip, kid)):
+            return pair
         session = refreshable_session(claims)
         if session is None or claims is None:
             break
-        if claims.gen == session.gen and (pair := _rotate(session, network(actor.ip))):
-            metrics.REFRESHES.labels("rotated").inc()
-            return pair
-        if claims.gen == session.gen - 1 and _within_grace(session):
+        if claims.gen == session.gen:  # another key signs by now
+            kid = keys.current().kid
+        elif claims.gen == session.gen - 1 and _within_grace(session):
             metrics.REFRESHES.labels("repeated").inc()
             _record_stranger(actor, session)
             return tokens.sign_pair(session, session.now)
-        if claims.gen < session.gen:
-            _end_reused(actor, session)
+        else:
+            if claims.gen < session.gen:
+                _end_reused(actor, session)
             break
     metrics.REFRESHES.labels("refused").inc()
     raise InvalidRefreshToken
 
 
-def _unlisted(session_id: UUID, user_id: UUID, jti: str, secret: str) -> QuerySet[Session]:
-    signing = Subquery(SigningKey.objects.filter(sealed_under=secret, retired_at=None).values("kid")[:1])
-    found = Session.objects.with_clock().annotate(listed=tokens.listed(jti), signing_kid=signing)
+def successor_of(claims: Claims, ip: str | None, kid: str = "") -> TokenPair | None:
+    """What most refreshes come to. None, with nothing changed, when there is more to say about this token."""
+    pair = rotate(claims, kid or keys.latest(), network(ip))
+    if pair:
+        metrics.REFRESHES.labels("rotated").inc()
+    return pair
+
+
+def _unlisted(session_id: UUID, user_id: UUID, jti: str) -> QuerySet[Session]:
+    found = Session.objects.with_clock().annotate(listed=tokens.listed(jti))
     return found.filter(pk=session_id, user_id=user_id, ended_at=None, listed=False)
 
 
-_to_refresh = Prepared(_unlisted, UUID, UUID, str, str)
+_to_refresh = Prepared(_unlisted, UUID, UUID, str)
 
 
 def refreshable_session(claims: Claims | None) -> Session | None:
-    """The session that a refresh token is of, if that has not ended, with the key that signs. One query."""
+    """The session that a refresh token is of, if that has not ended. One query."""
     if claims is None:
         return None
     jti = tokens.jti_of(claims.session_id, claims.gen, "refresh")
-    session = _to_refresh.one(claims.session_id, claims.user_id, jti, fingerprint())
+    session = _to_refresh.one(claims.session_id, claims.user_id, jti)
     if session is None or not session.user.is_active or session.refresh_expires_at <= session.now:
         return None
     if not _key_stands(session, claims):
         return None
     return session if session.now.timestamp() < claims.expires_at else None
-
-
-_CHANGED = ("gen", "key_id", "rotated_from", "rotated_at", "last_used_at", "access_expires_at", "refresh_expires_at")
-_succeed = PreparedUpdate(Session, _CHANGED, ("id", "gen"), null="ended_at")
-
-
-def _rotate(session: Session, asked_from: str) -> TokenPair | None:
-    """The one conditional UPDATE that decides who made the successor."""
-    successor = copy(session)  # whoever loses must not sign with times of its own
-    _set_generation_times(successor, session.now)
-    successor.gen, successor.key_id, successor.rotated_from = session.gen + 1, _kid(session), asked_from
-    if not _succeed.rows((getattr(successor, name) for name in _CHANGED), (session.pk, session.gen)):
-        return None
-    presence.appear(successor)
-    return tokens.sign_pair(successor, session.now)
-
-
-def _kid(session: Session) -> str:
-    """What signs: read with the session, a moment ago. Where there is none that opens, one is made."""
-    kid: str | None = vars(session).get("signing_kid")
-    return kid if kid and keys.known(kid) else keys.current().kid
 
 
 def _within_grace(session: Session) -> bool:

@@ -13,8 +13,10 @@ from django.utils import timezone
 
 from accounts import keys, tokens
 from accounts.models import Session
-from accounts.tests.factories import UserFactory
+from accounts.services.keys import rotate
+from accounts.tests.factories import UserFactory, signed_in
 from accounts.tests.scene import log_in, nothing_changes, refusal
+from core.actor import Actor
 from core.ids import uuid7
 from core.secrets import derived_key
 
@@ -308,3 +310,13 @@ def test_the_same_row_signs_the_same_letters(user, pair):
     session = Session.objects.get()
     again = tokens.sign_pair(session, session.rotated_at)
     assert (again.access, again.refresh) == (pair["access"], pair["refresh"])
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "EdDSA", "RS256"])
+def test_a_token_is_written_as_pyjwt_writes_it(algorithm, settings):
+    settings.TOKEN_ALGORITHM = algorithm
+    rotate(Actor.system("test"))
+    token = signed_in(UserFactory(last_name="Zoë")).pair.refresh
+    key = keys.current()
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert jwt.encode(claims, key.private, key.algorithm, headers={"kid": key.kid}) == token

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from accounts.models import Session, User
 from accounts.tests.factories import UserFactory, signed_in
-from core.prepared import Part, Prepared, PreparedUpdate
+from core.ids import uuid7
+from core.prepared import Part, Prepared, planned_row
 from rbac.holdings import roles_as_json
 from rbac.models import RoleGrant
 from rbac.tests.factories import GrantFactory, RoleFactory
@@ -98,19 +99,16 @@ def test_what_hangs_on_its_values_is_planned_each_time():
 
 
 @pytest.mark.django_db
-def test_an_update_changes_the_one_row_that_it_finds_and_counts_it():
+def test_a_statement_of_ours_gives_its_first_row_with_moments_as_such():
     session, other = (signed_in(UserFactory()).session for _ in range(2))
-    rotate = PreparedUpdate(Session, ("gen", "rotated_from", "rotated_at"), ("id", "gen"), null="ended_at")
+    sql = "UPDATE sessions SET rotated_from = %(network)s, rotated_at = %(at)s WHERE id = %(id)s RETURNING rotated_at"
     at = timezone.now() + timedelta(days=1)
-    for gen in (1, 2):
-        assert rotate.rows((gen + 1, "%s' OR ''='", at), (session.pk, gen)) == 1
-        assert rotate.rows((gen + 1, "", at), (session.pk, gen)) == 0, "it was spent"
+    assert planned_row(sql, {"id": session.pk, "at": at, "network": "%s' OR ''='"}) == (at,)
+    assert planned_row(sql, {"id": uuid7(), "at": at, "network": ""}) is None
     session.refresh_from_db()
-    assert (session.gen, session.rotated_from, session.rotated_at) == (3, "%s' OR ''='", at)
-    Session.objects.filter(pk=session.pk).update(ended_at=at)
-    assert rotate.rows((4, "", at), (session.pk, 3)) == 0, "it has ended"
+    assert (session.rotated_from, session.rotated_at) == ("%s' OR ''='", at)
     other.refresh_from_db()
-    assert (other.gen, other.rotated_from) == (1, "")
+    assert other.rotated_at < at
 
 
 @pytest.mark.django_db

@@ -16,7 +16,7 @@ from django.contrib.auth.hashers import make_password
 from accounts import challenges, keys, limits, tokens
 from accounts.addresses import Address
 from accounts.errors import AddressTaken, taken
-from accounts.models import FailedLogIns, Session, User
+from accounts.models import FailedLogIns, User
 from accounts.services import passwords, profile, registration, sessions, users
 from core.client import network
 from core.clock import database_now
@@ -35,7 +35,10 @@ def _gap() -> None:
 def refresh_that_reads_then_saves() -> Iterator[None]:
     """Slowly, because the times in a token are whole seconds: two pairs of one second are the same."""
 
-    def rotate(session: Session, asked_from: str) -> Any:
+    def rotate(claims: Any, kid: str, asked_from: str) -> Any:
+        session = sessions.refreshable_session(claims)
+        if session is None or session.gen != claims.gen:
+            return None
         time.sleep(random.uniform(0, 2))
         session.now = database_now()
         sessions._set_generation_times(session, session.now)
@@ -43,19 +46,22 @@ def refresh_that_reads_then_saves() -> Iterator[None]:
         session.save()
         return tokens.sign_pair(session, session.now)
 
-    with patch.object(sessions, "_rotate", rotate):
+    with patch.object(sessions, "rotate", rotate):
         yield
 
 
 @contextmanager
 def refresh_that_signs_whoever_won() -> Iterator[None]:
     """What it wanted to write, not what stands there."""
-    rotate_really = sessions._rotate
+    rotate_really = sessions.rotate
 
-    def rotate(session: Session, asked_from: str) -> Any:
-        return rotate_really(session, asked_from) or tokens.sign_pair(session, session.now)
+    def rotate(claims: Any, kid: str, asked_from: str) -> Any:
+        session = sessions.refreshable_session(claims)
+        if session is None or session.gen != claims.gen:
+            return None
+        return rotate_really(claims, kid, asked_from) or tokens.sign_pair(session, session.now)
 
-    with patch.object(sessions, "_rotate", rotate):
+    with patch.object(sessions, "rotate", rotate):
         yield
 
 
