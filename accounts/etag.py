@@ -1,5 +1,6 @@
 """Strong entity tags of users (RFC 9110 §8.8.3): they change with profile and roles, not with a log-in."""
 
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -13,7 +14,9 @@ def etag_of(user: User) -> str:
 
 def etag_of_data(user: dict[str, Any]) -> str:
     """`user` as `user_data` gives it."""
-    said = [str(value) for name, value in user.items() if name != "last_login"]
+    said = [
+        str(value) if isinstance(value, datetime) else value for name, value in user.items() if name != "last_login"
+    ]
     return f'"{sha256(repr(said).encode(errors="backslashreplace")).hexdigest()[:32]}"'
 
 

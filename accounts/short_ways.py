@@ -1,24 +1,34 @@
 """What other systems ask at each request of their own, of somebody with a live session and a token in the header; and
-the refresh that keeps such a token coming."""
+the refresh that keeps such a token coming. And the list of users, as programs page through it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import QueryDict
 
 from accounts import presence, tokens
 from accounts.authentication import bearer_in
 from accounts.etag import etag_of_data
-from accounts.models import Session
+from accounts.models import Session, User
 from accounts.serializers.auth import MAX_TOKEN_LENGTH
-from accounts.serializers.users import user_data
+from accounts.serializers.users import row_data, user_data
 from accounts.services.sessions import live_session, successor_of
-from accounts.views.auth import given
+from accounts.views.auth import RefreshView, given
+from accounts.views.myself import MyselfView
+from accounts.views.users import NEEDED, UserViewSet
+from core.pagination import KeysetPagination
 from core.short_ways import Answer, Asked
 from rbac.holdings import holdings
 from rbac.names import valid_permission
 from rbac.serializers import MOST_CHECKS
-from rbac.views.holdings import checked
+from rbac.views.holdings import CheckPermissionsView, checked
+
+LIST_PARAMETERS = frozenset(("page_size", "cursor", "ordering"))
 
 
 def me(asked: Asked) -> Answer | None:
     session = session_of(asked)
-    if session is None:
+    if session is None or asked.query:
         return None
     data = user_data(session.user)
     return Answer(data, session.user_id, [("ETag", etag_of_data(data))])
@@ -27,7 +37,7 @@ def me(asked: Asked) -> Answer | None:
 def check(asked: Asked) -> Answer | None:
     """About oneself."""
     names = asked.body.get("checks")
-    if len(asked.body) != 1 or not isinstance(names, list) or not 0 < len(names) <= MOST_CHECKS:
+    if asked.query or len(asked.body) != 1 or not isinstance(names, list) or not 0 < len(names) <= MOST_CHECKS:
         return None
     for name in names:
         if not isinstance(name, str):
@@ -43,11 +53,40 @@ def check(asked: Asked) -> Answer | None:
 def refresh(asked: Asked) -> Answer | None:
     """By a token in the body that is simply the next one."""
     token = asked.body.get("refresh")
-    if len(asked.body) != 1 or not isinstance(token, str) or len(token) > MAX_TOKEN_LENGTH:
+    if asked.query or len(asked.body) != 1 or not isinstance(token, str) or len(token) > MAX_TOKEN_LENGTH:
         return None
     claims = tokens.read(token, "refresh")
     pair = successor_of(claims, asked.address) if claims else None
     return Answer(given(pair, None)) if pair else None
+
+
+@dataclass(slots=True)
+class ListRequest:
+    """What a list wants to know of a request."""
+
+    asked: Asked
+    auth: Session
+    query_params: QueryDict
+
+    @property
+    def path(self) -> str:
+        return self.asked.path
+
+    def get_host(self) -> str:
+        return self.asked.host
+
+
+def users(asked: Asked) -> Answer | None:
+    """The list of all, which nothing narrows."""
+    query = QueryDict(asked.query)
+    session = session_of(asked) if LIST_PARAMETERS.issuperset(query) else None
+    if session is None or not session.user.has_perm(NEEDED["list"]):
+        return None
+    view, pages = UserViewSet(), KeysetPagination()
+    request: Any = ListRequest(asked, session, query)
+    view.request = request
+    page = pages.paginate_queryset(User.objects.sortable(), request, view)
+    return Answer(pages.body([row_data(row) for row in page]), session.user_id)
 
 
 def session_of(asked: Asked) -> Session | None:
@@ -56,3 +95,11 @@ def session_of(asked: Asked) -> Session | None:
     if session is not None:
         presence.touch(session.pk, session.now)
     return session
+
+
+WAYS = {
+    ("GET", "/api/v1/users/me"): (MyselfView, me),
+    ("POST", "/api/v1/permissions/check"): (CheckPermissionsView, check),
+    ("POST", "/api/v1/auth/refresh"): (RefreshView, refresh),
+    ("GET", "/api/v1/users"): (UserViewSet, users),
+}

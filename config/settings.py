@@ -384,11 +384,7 @@ HASHING_PATHS = frozenset(
     ]
 )
 # What other systems ask at each request of their own passes MIDDLEWARE and DRF by: see `core.short_ways`.
-SHORT_WAYS = {
-    ("GET", "/api/v1/users/me"): "accounts.short_ways.me",
-    ("POST", "/api/v1/permissions/check"): "accounts.short_ways.check",
-    ("POST", "/api/v1/auth/refresh"): "accounts.short_ways.refresh",
-}
+SHORT_WAYS = "accounts.short_ways.WAYS"
 AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
     {
         "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",

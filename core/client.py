@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from ua_parser import parse
 
+LONGEST_ADDRESS = 100  # of IPv6 with a zone, and with blanks around it
+
 
 def client_address(request: Any) -> str | None:
     """The caller's address."""
@@ -43,20 +45,28 @@ def network(address: str | None) -> str:
     return str(parsed)
 
 
-@lru_cache(maxsize=2048)
 def device_of(user_agent: str) -> str:
     """ "Firefox on Linux": names from the parser's lists, never the caller's text."""
+    return _device_of(user_agent[:512])  # before it is remembered: callers type what they like
+
+
+@lru_cache(maxsize=2048)
+def _device_of(user_agent: str) -> str:
     if not user_agent:
         return "Unknown device"
-    parsed = parse(user_agent[:512])
+    parsed = parse(user_agent)
     browser = parsed.user_agent.family if parsed.user_agent else ""
     system = parsed.os.family if parsed.os else ""
     name = " on ".join(part for part in (browser, system) if part and part != "Other")
     return name[:100] or "Unknown device"
 
 
-@lru_cache(maxsize=2048)
 def _readable(address: str) -> str | None:
+    return _parsed(address) if len(address) <= LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=2048)
+def _parsed(address: str) -> str | None:
     try:
         parsed = ip_address(address.strip())
     except ValueError:

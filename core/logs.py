@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -50,15 +51,21 @@ _SHARED: list[Any] = [
 
 
 def configure() -> None:
-    # What no line of ours says need not be found out for each. By the HOWTO of `logging`, "Optimization".
-    logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     structlog.configure(
         processors=[*_SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def leave_out_callers() -> None:
+    """In a process whose lines are all ours: what none of them says need not be found out for each.
+
+    By the HOWTO of `logging`, "Optimization". Other servers have formats of their own, which need it.
+    """
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 _dump = structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -97,11 +104,11 @@ class PatientHandler(logging.Handler):
             self.file = os.dup(sys.stderr.fileno())
         except (AttributeError, OSError):  # a server that put something else in its place
             self.file = os.dup(2)
-        self.dropped = 0
         self.begin()
         os.register_at_fork(after_in_child=self.begin)  # a child has the lines, and not the thread
 
     def begin(self) -> None:
+        self.dropped = self.told = 0  # lines, and how many of those a line has told of
         self.waiting: deque[str] = deque()
         self.more = threading.Event()
         self.is_writing = False
@@ -119,8 +126,10 @@ class PatientHandler(logging.Handler):
             self.dropped += 1
             metrics.LINES_DROPPED.inc()
         if self.thread is None:  # under the lock of the handler
-            self.thread = threading.Thread(target=self.write_all, name="log-writer", daemon=True)
-            self.thread.start()
+            thread = threading.Thread(target=self.write_all, name="log-writer", daemon=True)
+            with suppress(RuntimeError):  # the system gives no thread just now; the next line asks again
+                thread.start()
+                self.thread = thread
         if not self.more.is_set():
             self.more.set()
 
@@ -131,38 +140,41 @@ class PatientHandler(logging.Handler):
             more.clear()
             self.is_writing = True
             while waiting:
-                self.write(self.gathered(waiting))
+                self.write(gathered(waiting))
             self.is_writing = False
-            if self.dropped and not waiting:
-                self.acquire()
-                lost, self.dropped = self.dropped, 0
-                self.release()
+            lost = self.dropped - self.told
+            if lost and not waiting:
+                self.told += lost
                 log.warning("log.lines_dropped", lines=lost)
 
-    def gathered(self, waiting: "deque[str]") -> bytes:
-        """Whole lines, and only so many that a pipe takes them in one piece: other processes write there, too."""
-        piece = waiting.popleft().encode(errors="backslashreplace")
-        while waiting:
-            line = waiting[0].encode(errors="backslashreplace")
-            if len(piece) + len(line) > select.PIPE_BUF:
-                break
-            piece += line
-            waiting.popleft()
-        return piece
-
-    def write(self, lines: bytes) -> None:
+    def write(self, lines: list[bytes]) -> None:
         """Past Python's buffer: its lock, held by a thread that is stuck, would abort the process at its end."""
+        piece = b"".join(lines)
         try:
-            while lines:
-                lines = lines[os.write(self.file, lines) :]
+            while piece:
+                piece = piece[os.write(self.file, piece) :]
         except OSError:  # a full disk, or a reader that left
-            metrics.LINES_DROPPED.inc(lines.count(b"\n"))
+            metrics.LINES_DROPPED.inc(len(lines))
 
     def flush(self) -> None:
         """At the end of the process, when `logging` calls it: wait for the thread, but not for ever."""
         end = time.monotonic() + self.LAST_WORDS
         while (self.waiting or self.is_writing) and self.thread and time.monotonic() < end:
             time.sleep(0.005)
+
+
+def gathered(waiting: "deque[str]") -> list[bytes]:
+    """Whole lines, and only so many that a pipe takes them in one piece: other processes write there, too."""
+    lines: list[bytes] = []
+    size = 0
+    while waiting:
+        line = waiting[0].encode(errors="backslashreplace")
+        size += len(line)
+        if lines and size > select.PIPE_BUF:
+            break
+        lines.append(line)
+        waiting.popleft()
+    return lines
 
 
 def dict_config(level: str, style: str, file: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from core.logs import bind_contextvars, clear_contextvars
 from core.outcome import log
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
+ATTEMPT = "muster.attempt"  # in the environment of a request whose `core.short_ways.Attempt` came to nothing
 MAX_BODY = 1024 * 1024
 MAX_HEADERS = 32 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
@@ -41,7 +42,9 @@ class OutcomeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: Any) -> HttpResponseBase:
-        request.request_id = known_or_new(request.META.get("HTTP_X_REQUEST_ID", ""))
+        attempt = request.META.get(ATTEMPT)
+        given = attempt.request_id if attempt else request.META.get("HTTP_X_REQUEST_ID", "")
+        request.request_id = known_or_new(given)
         clear_contextvars()
         bind_contextvars(request_id=request.request_id)
         with telemetry.request_span(request, request_id=request.request_id) as span:
@@ -51,7 +54,8 @@ class OutcomeMiddleware:
         return response
 
     def answer(self, request: Any) -> HttpResponseBase:
-        started = time.perf_counter()
+        attempt = request.META.get(ATTEMPT)
+        started = attempt.started if attempt else time.perf_counter()
         response = self.get_response(request)
         if response.status_code == 405 and not hasattr(request, "problem_code"):  # Django's own, an empty page
             allowed = response.headers.get("Allow", "")
@@ -149,7 +153,10 @@ class BoundsMiddleware:
         return BodyTooLarge() if not length.isdecimal() or int(length) > MAX_BODY else None
 
     def process_view(self, request: Any, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        """Answer 405 before anybody is asked who they are. DRF asks first."""
+        """Answer 405 before anybody is asked who they are. DRF asks first. And nobody waits twice for a database."""
+        attempt = request.META.get(ATTEMPT)
+        if attempt and attempt.error:
+            return problem_response(request, as_problem(attempt.error))
         allowed = methods_of(view)
         if allowed is None or request.method in allowed:
             return None

@@ -56,6 +56,9 @@ class KeysetPagination(BasePagination):
         return rows
 
     def get_paginated_response(self, data: Any) -> Response:
+        return Response(self.body(data))
+
+    def body(self, data: Any) -> dict[str, Any]:
         body = {
             "next": self.link(self.rows[-1], False) if self.has_next else None,
             "previous": self.link(self.rows[0], True) if self.has_previous else None,
@@ -63,7 +66,7 @@ class KeysetPagination(BasePagination):
         }
         if self.count is not None:
             body["count"] = self.count
-        return Response(body)
+        return body
 
     def link(self, row: Any, backwards: bool) -> str:
         values = [key_value(row, field.lstrip("-")) for field in self.ordering]

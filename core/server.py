@@ -24,9 +24,9 @@ from core import deadline, metrics
 from core.client import peer_of
 from core.errors import CONTENT_TYPE, BadRequest, Problem, ServiceUnavailable
 from core.language import Words
-from core.middleware import MAX_BODY, known_method, known_or_new
+from core.middleware import ATTEMPT, MAX_BODY, known_method, known_or_new
 from core.outcome import log
-from core.short_ways import Headers, ShortWays
+from core.short_ways import Attempt, Headers, ShortWays
 from core.supervisor import LEAVE
 from core.threads import Threads
 
@@ -167,21 +167,18 @@ class Application:
 
     def answer(self, request: Request) -> None:
         deadline.begin(request.since)
-        if not (self.short_ways and self.answer_shortly(self.short_ways, request)):
-            self.answer_by_django(request)
-
-    def answer_shortly(self, short_ways: ShortWays, request: Request) -> bool:
-        answer = short_ways.answer(request.scope, request.body)
-        if answer:
+        answer = self.short_ways.answer(request.scope, request.body) if self.short_ways else None
+        if isinstance(answer, tuple):
             deadline.end()
             status, headers, body = answer
             request.protocol.response_bytes(status, self.with_farewell(headers), body)
-        return bool(answer)
+        else:
+            self.answer_by_django(request, answer)
 
     def with_farewell(self, headers: Headers) -> Headers:
         return [*headers, ("connection", "close")] if self.leaving else headers
 
-    def answer_by_django(self, request: Request) -> None:
+    def answer_by_django(self, request: Request, attempt: Attempt | None) -> None:
         protocol, env = request.protocol, environ(request.scope, request.body)
         status, headers = 500, []
 
@@ -189,7 +186,7 @@ class Application:
             nonlocal status, headers
             status, headers = int(line[:3]), list(fields)
 
-        env[LEAVING] = self.leaving
+        env[LEAVING], env[ATTEMPT] = self.leaving, attempt
         response: Any = self.wsgi(env, start_response)
         deadline.end()  # a long answer may take its time
         headers = self.with_farewell(headers)

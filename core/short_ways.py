@@ -15,15 +15,19 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.core.exceptions import ValidationError
+from django.db import InterfaceError, OperationalError, close_old_connections
 from django.http.request import split_domain_port, validate_host
 from django.urls import resolve
 from django.utils.module_loading import import_string
 from rest_framework.utils.encoders import JSONEncoder
+from rest_framework.views import APIView
 
 from core.client import address_of, peer_of
+from core.errors import Problem
 from core.logs import bind_contextvars, clear_contextvars
 from core.middleware import known_or_new, security_headers, tell
+from core.outcome import log
 from core.parsers import StrictJSONParser
 
 # With one of these it is another kind of request: from the script of a page, by cookie, or framed in another way.
@@ -34,10 +38,14 @@ JSON = "application/json"
 Headers: TypeAlias = list[tuple[str, str]]
 Way: TypeAlias = Callable[["Asked"], "Answer | None"]
 """Gives None, or raises, whenever there is more to say than a plain success, and has changed nothing then."""
+View: TypeAlias = type[APIView]
 
 
 @dataclass(slots=True)
 class Asked:
+    path: str
+    query: str
+    host: str
     address: str | None
     authorization: str
     body: dict[str, Any]
@@ -51,18 +59,34 @@ class Answer:
     headers: Headers = field(default_factory=list)
 
 
-class ShortWays:
-    """`ways` are functions by method and path: `{("GET", "/api/v1/users/me"): me}`."""
+@dataclass(slots=True)
+class Attempt:
+    """What came of a short way that was left, for the long one to go on from. `core.middleware` takes it up."""
 
-    def __init__(self, ways: Mapping[tuple[str, str], Way]) -> None:
-        self.ways = {key: (way, resolve(key[1]).view_name) for key, way in ways.items()}
+    request_id: str
+    started: float
+    error: Exception | None = None
+    """The database is away or busy. To wait for it again would take longer than a client waits."""
+
+
+class ShortWays:
+    """`ways` are functions by method and path, with their views: `{("GET", "/api/v1/users/me"): (MyselfView, me)}`.
+
+    Where a project has put a view of its own, there is none.
+    """
+
+    def __init__(self, ways: Mapping[tuple[str, str], tuple[View, Way]]) -> None:
+        found = [(key, resolve(key[1]), *what) for key, what in ways.items()]
+        self.ways = {
+            key: (way, match.view_name) for key, match, view, way in found if getattr(match.func, "cls", None) is view
+        }
         self.headers = [("Content-Type", JSON), ("Vary", "origin"), *security_headers(False, True).items()]
         self.dump = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
         self.parse = StrictJSONParser().parse
         self.is_ours = lru_cache(maxsize=64)(is_ours)
 
-    def answer(self, scope: Any, body: bytes) -> tuple[int, Headers, bytes] | None:
-        """Status, headers and body; None: the long way is to be gone."""
+    def answer(self, scope: Any, body: bytes) -> tuple[int, Headers, bytes] | Attempt | None:
+        """Status, headers and body. Else the long way is to be gone, with the attempt if there was one."""
         found = self.ways.get((scope.method, scope.path))
         headers = usual(scope, body) if found else None
         if found is None or headers is None or not self.is_ours(headers.get("host", "")):
@@ -74,13 +98,20 @@ class ShortWays:
         address = address_of(peer_of(scope), headers.get("x-forwarded-for", ""))
         close_old_connections()  # those that broke, as Django does before each request
         try:
-            asked = Asked(address, headers.get("authorization", ""), self.parse(BytesIO(body)) if body else {})
+            given = self.parse(BytesIO(body)) if body else {}
+            authorization = headers.get("authorization", "")
+            asked = Asked(scope.path, scope.query_string, headers["host"], address, authorization, given)
             answer = found[0](asked)
             if answer is None:
-                return None
+                return Attempt(request_id, started)
             text = self.in_json(answer.data)
-        except Exception:  # the long way meets it again, and knows what to say
-            return None
+        except (Problem, ValidationError):
+            return Attempt(request_id, started)
+        except (OperationalError, InterfaceError) as error:
+            return Attempt(request_id, started, error)
+        except Exception as error:  # a mistake of ours, perhaps of this way alone
+            log.error("short_way.failed", exc_info=error)
+            return Attempt(request_id, started)
         tell(
             operation=found[1],
             method=scope.method,
@@ -113,7 +144,7 @@ def usual(scope: Any, body: bytes) -> dict[str, str] | None:
         is_framed
         and size < LARGEST
         and len(body) < LARGEST
-        and not scope.query_string
+        and len(scope.query_string) < LARGEST
         and scope.http_version == "1.1"
         and headers.get("accept", "*/*") in ("*/*", JSON)
     )
@@ -127,6 +158,6 @@ def is_ours(host: str) -> bool:
 
 def short_ways() -> ShortWays | None:
     """Those of the settings. None where each request is to be traced or looked into."""
-    if settings.DEBUG or settings.OTEL_EXPORTER_OTLP_ENDPOINT:
+    if not settings.SHORT_WAYS or settings.DEBUG or settings.OTEL_EXPORTER_OTLP_ENDPOINT:
         return None
-    return ShortWays({asked: import_string(name) for asked, name in settings.SHORT_WAYS.items()})
+    return ShortWays(import_string(settings.SHORT_WAYS))

@@ -4,17 +4,20 @@ import json
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import pytest
 from django.core.signals import request_finished, request_started
 from django.db import OperationalError, close_old_connections
+from django.urls import path
 
-from accounts import short_ways as ways
 from accounts.models import Session, User
 from accounts.services.sessions import SignedIn, end
 from accounts.tests.factories import UserFactory, signed_in
 from accounts.tokens import sign_pair
+from accounts.views.myself import MyselfView
 from audit.models import Event
+from config.urls import urlpatterns as ours
 from config.wsgi import application as django
 from core import middleware
 from core import short_ways as short
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.django_db
 
 ME = ("GET", "/api/v1/users/me", None)
 CHECK = ("POST", "/api/v1/permissions/check", {"checks": ["user:read", "order:refund", "no:such"]})
+LIST = ("GET", "/api/v1/users", None)
 Pairs: TypeAlias = list[tuple[str, str]]
 Asked: TypeAlias = tuple[str, str, Any]
 
@@ -125,7 +129,7 @@ def by(token: str, *more: tuple[str, str]) -> Pairs:
     return [("host", "127.0.0.1:8000"), ("user-agent", "test"), ("authorization", f"Bearer {token}"), *more]
 
 
-@pytest.mark.parametrize("asked", [ME, CHECK])
+@pytest.mark.parametrize("asked", [ME, CHECK, LIST])
 @pytest.mark.parametrize(
     "more",
     [
@@ -156,7 +160,7 @@ def test_over_https_the_browser_is_told_to_stay_there(both: Both, person: Signed
     assert both.compared(ME, by(signed_in(person.session.user).pair.access)) == (200, True)
 
 
-@pytest.mark.parametrize("asked", [ME, CHECK])
+@pytest.mark.parametrize("asked", [ME, CHECK, LIST])
 @pytest.mark.parametrize(
     ("more", "status"),
     [
@@ -176,7 +180,7 @@ def test_what_is_unusual_goes_the_long_way(
     assert both.compared(asked, by(person.pair.access, *more)) == (status, False)
 
 
-@pytest.mark.parametrize("asked", [ME, CHECK])
+@pytest.mark.parametrize("asked", [ME, CHECK, LIST])
 @pytest.mark.parametrize(
     "scope",
     [
@@ -233,7 +237,7 @@ def tampered(person: SignedIn) -> str:
     return f"{head}.{payload[:-4]}AAAA.{signature}"
 
 
-@pytest.mark.parametrize("asked", [ME, CHECK])
+@pytest.mark.parametrize("asked", [ME, CHECK, LIST])
 @pytest.mark.parametrize(
     "spoilt",
     [
@@ -255,14 +259,14 @@ def test_who_may_not_come_in_is_refused_as_ever(
     assert both.compared(asked, by(spoilt(person))) == (401, False)
 
 
-@pytest.mark.parametrize("asked", [ME, CHECK])
+@pytest.mark.parametrize("asked", [ME, CHECK, LIST])
 def test_a_token_ends_when_its_time_is_up(both: Both, person: SignedIn, asked: Asked) -> None:
     session = person.session
     session.access_expires_at = session.created_at
     assert both.compared(asked, by(sign_pair(session, session.created_at).access)) == (401, False)
 
 
-@pytest.mark.parametrize("asked", [ME, CHECK])
+@pytest.mark.parametrize("asked", [ME, CHECK, LIST])
 def test_nobody_comes_in_without_a_token(both: Both, asked: Asked) -> None:
     assert both.compared(asked, by("")[:2]) == (401, False)
     assert both.compared(asked, [*by("")[:2], ("authorization", "Basic eDp5")]) == (401, False)
@@ -301,6 +305,64 @@ def test_another_body_goes_the_long_way(both: Both, person: SignedIn, body: Any)
 def test_so_does_a_body_of_another_type(both: Both, person: SignedIn, media_type: str) -> None:
     _, was_short = both.compared(CHECK, by(person.pair.access, ("content-type", media_type)))
     assert not was_short
+
+
+# --- The list of users -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def many(person: SignedIn) -> list[User]:
+    return [UserFactory(username=f"user{n}", last_login=None if n % 2 else person.session.created_at) for n in range(7)]
+
+
+def list_of(query: str) -> dict[str, str]:
+    return {"query_string": query}
+
+
+@pytest.mark.parametrize("ordering", ["", "&ordering=-email", "&ordering=last_login", "&ordering=-created_at"])
+@pytest.mark.usefixtures("many")
+def test_a_walk_through_the_list_goes_the_short_way(both: Both, person: SignedIn, ordering: str) -> None:
+    query, pages = f"page_size=3{ordering}", 0
+    while query:
+        headers = by(person.pair.access)
+        assert both.compared(LIST, headers, **list_of(query)) == (200, True)
+        answer, _ = both.ask(LIST, headers, list_of(query), is_short=True)
+        both.told.clear()
+        following = json.loads(answer.body)["next"]
+        query, pages = urlsplit(following).query if following else "", pages + 1
+    assert pages == 3
+
+
+@pytest.mark.parametrize("query", ["", "page_size=2", "page_size=7&page_size=2", "cursor", "page_size=2&"])
+@pytest.mark.usefixtures("many")
+def test_so_does_a_list_of_its_first(both: Both, person: SignedIn, query: str) -> None:
+    status, was_short = both.compared(LIST, by(person.pair.access), **list_of(query))
+    assert was_short == (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("search=user", 200),
+        ("is_active=true", 200),
+        ("role=reader", 200),
+        ("count=exact", 200),
+        ("page_size=0", 400),
+        ("page_size=%D9%A3", 400),
+        ("cursor=", 400),
+        ("cursor=x.y", 400),
+        ("ordering=password", 400),
+        ("is_active=banana", 400),
+        ("%ff=1", 200),
+    ],
+)
+@pytest.mark.usefixtures("many")
+def test_a_narrowed_or_a_wrong_list_goes_the_long_way(both: Both, person: SignedIn, query: str, status: int) -> None:
+    assert both.compared(LIST, by(person.pair.access), **list_of(query)) == (status, False)
+
+
+def test_who_may_not_read_users_is_told_so_by_the_long_way(both: Both) -> None:
+    assert both.compared(LIST, by(signed_in(UserFactory()).pair.access)) == (403, False)
 
 
 # --- Refreshing, which cannot be asked twice ---------------------------------------------------------------------
@@ -364,13 +426,49 @@ def test_a_refresh_without_a_token_is_refused_as_ever(both: Both, body: Any) -> 
     assert not was_short
 
 
-def test_a_database_that_is_away_is_told_by_the_long_way(both: Both, person: SignedIn, monkeypatch: Any) -> None:
-    def away(*args: Any) -> Any:
+@pytest.mark.parametrize("asked", [ME, CHECK, LIST])
+def test_a_database_that_is_away_is_waited_for_once(
+    both: Both, person: SignedIn, monkeypatch: Any, asked: Asked
+) -> None:
+    waits: list[str] = []
+
+    def away(where: str) -> Any:
+        waits.append(where)
         raise OperationalError("away")
 
-    for module in ("accounts.short_ways", "accounts.authentication"):
-        monkeypatch.setattr(f"{module}.live_session", away)
-    assert both.compared(ME, by(person.pair.access)) == (503, False)
+    monkeypatch.setattr("accounts.short_ways.live_session", lambda *args: away("short"))
+    monkeypatch.setattr("accounts.authentication.live_session", lambda *args: away("long"))
+    assert both.compared(asked, by(person.pair.access)) == (503, False)
+    assert waits == ["short", "long"], "each way asked once, and not both for one request"
+
+
+def test_a_mistake_of_a_short_way_is_told_and_the_long_way_answers(
+    both: Both, person: SignedIn, monkeypatch: Any, caplog: Any
+) -> None:
+    monkeypatch.setattr("accounts.short_ways.live_session", lambda *args: 1 / 0)
+    headers = by(person.pair.access, ("x-request-id", "mine"))
+    assert both.compared(ME, headers) == (200, False)
+    [line] = [record.msg for record in caplog.records if record.levelname == "ERROR"]
+    assert (line["event"], line["request_id"]) == ("short_way.failed", "mine")
+    assert "ZeroDivisionError" in line["exception"]
+
+
+def test_one_request_has_one_id_by_whichever_way(both: Both, person: SignedIn, monkeypatch: Any) -> None:
+    made: list[str] = []
+    uuid7 = middleware.uuid7
+    monkeypatch.setattr(middleware, "uuid7", lambda: made.append("") or uuid7())
+    assert both.ask(ME, by(logged_out(person)), {}, is_short=True)[0].status == 401
+    assert len(made) == 1
+
+
+def test_a_connection_that_broke_is_left_before_it_is_asked(person: SignedIn, monkeypatch: Any) -> None:
+    left: list[bool] = []
+    monkeypatch.setattr(short, "close_old_connections", lambda: left.append(True))
+    ways = short.ShortWays({("GET", "/api/v1/users/me"): (MyselfView, lambda asked: short.Answer(left[:]))})
+    headers = Headers(by(person.pair.access))
+    scope = {"query_string": "", "http_version": "1.1", "client": "192.0.2.7:5", "method": ME[0], "path": ME[1]}
+    answer: Any = ways.answer(SimpleNamespace(**scope, headers=headers), b"")
+    assert answer[2] == b"[true]"
 
 
 def test_where_requests_are_traced_all_go_the_long_way(settings: Any) -> None:
@@ -379,5 +477,21 @@ def test_where_requests_are_traced_all_go_the_long_way(settings: Any) -> None:
     assert short.short_ways() is None
 
 
-def test_the_names_of_the_settings_are_those_of_the_ways(settings: Any) -> None:
-    assert set(settings.SHORT_WAYS.values()) <= {f"accounts.short_ways.{name}" for name in vars(ways)}
+def test_they_can_be_closed(settings: Any) -> None:
+    settings.SHORT_WAYS = ""
+    assert short.short_ways() is None
+
+
+@pytest.mark.urls("tests.test_short_ways")
+def test_a_view_that_a_project_put_in_our_place_is_asked() -> None:
+    ways = short.short_ways()
+    assert ways is not None
+    assert ME[:2] not in ways.ways
+    assert CHECK[:2] in ways.ways
+
+
+class OtherMyself(MyselfView):
+    pass
+
+
+urlpatterns = [path("api/v1/users/me", OtherMyself.as_view()), *ours]

@@ -124,11 +124,16 @@ def row_data(row: dict[str, Any]) -> dict[str, Any]:
     data: dict[str, Any] = {"id": str(row["id"])}
     for name in (*_PLAIN, *_FLAGS):
         data[name] = row[name]
-    data["roles"] = [{"id": str(UUID(role["id"])), "name": role["name"]} for role in row["live_roles"]]
+    data["roles"] = [{"id": dashed(role["id"]), "name": role["name"]} for role in row["live_roles"]]
     for name in _TIMES:
         moment = row[name]
         data[name] = moment and moment.isoformat().replace("+00:00", "Z")
     return data
+
+
+def dashed(id_: str) -> str:
+    """SQLite knows no UUIDs, and keeps their bare digits."""
+    return id_ if len(id_) == 36 else str(UUID(id_))
 
 
 def roles_of(user: User) -> list[dict[str, str]]:

@@ -9,6 +9,7 @@ from django.db import OperationalError, connection
 from django.db.models import F
 
 from accounts import user_list
+from accounts.etag import etag_of
 from accounts.models import Challenge, Session, User
 from accounts.services import sessions, users
 from accounts.services.users import change_user
@@ -1035,3 +1036,10 @@ def test_a_username_is_found_in_any_case_and_by_its_index():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
     assert "users_username_any_case" in found.explain()
+
+
+def test_a_name_that_reads_none_has_another_entity_tag_than_no_name():
+    user = UserFactory(username=None)
+    without = etag_of(user)
+    user.username = "None"
+    assert etag_of(user) != without

@@ -3,6 +3,7 @@
 import pytest
 from django.test import RequestFactory
 
+from core import client
 from core.client import client_address, device_of, network
 
 
@@ -89,3 +90,13 @@ def test_no_address_is_a_network_too():
 )
 def test_a_device_is_named_by_our_words(agent, device):
     assert device_of(agent) == device
+
+
+def test_no_long_text_of_a_caller_is_remembered(settings):
+    settings.TRUSTED_PROXIES = 1
+    before = [kept.cache_info().currsize for kept in (client._parsed, client._device_of)]
+    assert client.address_of("192.0.2.1", "1" * 400_000) == "192.0.2.1"
+    assert client._parsed.cache_info().currsize <= before[0] + 1
+    client.device_of("x" * 400_000)
+    client.device_of("x" * 500_000)
+    assert client._device_of.cache_info().currsize <= before[1] + 1

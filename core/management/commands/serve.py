@@ -24,6 +24,7 @@ from granian.server import mp
 from granian.server.mp import MPServer
 
 from core import supervisor, telemetry
+from core.logs import leave_out_callers
 from core.management.commands import background
 from core.outcome import log
 from core.preload import preload
@@ -154,6 +155,7 @@ def server_at(address: str, port: int) -> MPServer:
 
 def work(server: MPServer, wsgi: Any) -> None:
     """A worker: this process answers requests until SIGTERM."""
+    leave_out_callers()
     application = Application(wsgi, settings.HASHING_PATHS, short_ways())
     mp._new_cbscheduler = partial(scheduler, application)  # type: ignore[attr-defined]
     server._spawn_worker(0, server._spawn_rsgi_worker, lambda: application).inner.run()
