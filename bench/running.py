@@ -111,6 +111,7 @@ class Bench:
     def entered(self, subject: Subject, size: Size) -> Iterator[Server]:
         """With its packages, a database of its own with so many users, and its server."""
         self.step(f"{subject.name}: packages and {size.users:,} users")
+        VENVS.mkdir(parents=True, exist_ok=True)
         subject.install(VENVS)
         url = self.filled(subject, size)
         starts = []
@@ -157,7 +158,7 @@ class Bench:
             "ACCESS_TOKEN_SECONDS": "3600",
         }
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "LC_ALL")}
-        return {**kept, "DATABASE_URL": url, **({} if subject.packages else ours), **subject.environment}
+        return {**kept, "DATABASE_URL": url, **(ours if subject.is_ours else {}), **subject.environment}
 
     @contextlib.contextmanager
     def serving(self, subject: Subject, url: str, size: Size) -> Iterator[Server]:

@@ -53,7 +53,8 @@ class Size:
 
 @dataclass(frozen=True)
 class Subject:
-    """`packages` names a file of bench/peers with what pip installs for it; without, it runs in our own environment."""
+    """`packages` names a file below bench/peers with what pip installs for it; without, it runs in the environment that
+    runs us, which has all that developers need as well."""
 
     name: str
     fill: str
@@ -62,6 +63,7 @@ class Subject:
     operations: dict[str, Make]
     log_in: LogIn | None = None
     packages: str = ""
+    is_ours: bool = False
     folder: Path = PEERS
     environment: dict[str, str] = field(default_factory=dict)
     find_deep_page: Callable[[Ask, str, Any, Size], str] | None = None
@@ -82,7 +84,9 @@ class Subject:
         stamp.write_text(wanted)
 
     def versions(self) -> str:
-        names = [line.partition("==") for line in (PEERS / self.packages).read_text().split()] if self.packages else []
+        if self.is_ours or not self.packages:
+            return ""
+        names = [line.partition("==") for line in (PEERS / self.packages).read_text().split()]
         return ", ".join(f"{name.partition('[')[0]} {version}" for name, _, version in names)
 
     def sql(self, size: Size) -> str:
@@ -143,6 +147,8 @@ def migrated(site: str) -> list[str]:
 
 MUSTER = Subject(
     name="muster",
+    packages="../../requirements.txt",
+    is_ours=True,
     folder=ROOT,
     migrate=["manage.py", "migrate", "-v", "0"],
     serve=lambda port: ["manage.py", "serve", "--port", str(port), "--workers", WORKERS],

@@ -14,6 +14,8 @@ from django.urls import get_resolver
 from django.utils.module_loading import import_string
 from django.utils.translation.trans_real import translation as catalog
 
+from core.short_ways import short_ways
+
 
 def preload() -> Any:
     """The WSGI application. No thread and no connection is left behind, which a fork would not survive."""
@@ -26,6 +28,7 @@ def preload() -> Any:
     for hasher in get_hashers():
         if hasher.library:
             hasher._load_library()  # type: ignore[attr-defined]
+    short_ways()
     import_string("config.background.run")
     if settings.CELERY_BROKER_URL:
         load_celery()
