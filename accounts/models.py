@@ -17,7 +17,7 @@ from core.ids import uuid7
 from core.secrets import fingerprint
 from rbac.backend import RoleBackend
 from rbac.builtin import USER
-from rbac.holdings import holdings, roles_as_json
+from rbac.holdings import holdings, live_roles_of
 from rbac.models import RoleGrant
 
 # 5 s that a replica may be behind, 5 s that the clocks of hosts may differ, and 10 s, which no request takes, from the
@@ -57,7 +57,7 @@ class UserQuerySet(models.QuerySet["User"]):
 
     def as_rows(self) -> models.QuerySet["User", tuple[Any, ...]]:
         """Tuples of `ROW`: what lists show and sort by, the live roles with it."""
-        return self.annotate(live_roles=roles_as_json("pk")).values_list(*ROW)
+        return self.annotate(live_roles=live_roles_of("pk")).values_list(*ROW)
 
 
 class User(AbstractBaseUser):

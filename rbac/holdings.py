@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
-from django.db.models import Exists, F, JSONField, OuterRef, Subquery, Value
+from django.db.models import Exists, F, OuterRef, Subquery, TextField, Value
 
 from core.prepared import Prepared
 from rbac.builtin import ADMIN
@@ -82,27 +82,33 @@ def forget(user: "AnyUser | None") -> None:
         delattr(user, MEMORY)
 
 
-class _AsJson(Subquery):
+class _RolesField(TextField):  # type: ignore[type-arg]
+    """A line for each role, id and name: at half of what JSON costs PostgreSQL, where a page of users has fifty."""
+
+    def from_db_value(self, value: str | None, *_: Any) -> list[dict[str, str]]:
+        pairs = (line.split(" ", 1) for line in value.split("\n")) if value else ()
+        return [{"id": role_id if "-" in role_id else str(UUID(role_id)), "name": name} for role_id, name in pairs]
+
+
+class _Roles(Subquery):
     """All rows of a subquery in one value: `[{"id": …, "name": …}]`."""
 
-    output_field = JSONField()
+    output_field = _RolesField()
 
     def as_postgresql(self, compiler: Any, connection: Any) -> Any:
-        row = "JSONB_BUILD_OBJECT('id', held.role_id, 'name', held.role_name)"
-        return self.as_sql(compiler, connection, _FROM.format(f"COALESCE(JSONB_AGG({row}), '[]')"))
+        return self.as_sql(compiler, connection, _FROM.format("STRING_AGG"))
 
     def as_sqlite(self, compiler: Any, connection: Any) -> Any:
-        row = "JSON_OBJECT('id', held.role_id, 'name', held.role_name)"
-        return self.as_sql(compiler, connection, _FROM.format(f"JSON_GROUP_ARRAY({row})"))
+        return self.as_sql(compiler, connection, _FROM.format("GROUP_CONCAT"))
 
 
-_FROM = "(SELECT {} FROM (%(subquery)s) held)"
+_FROM = "(SELECT {}(held.role_id || ' ' || held.role_name, '\n') FROM (%(subquery)s) held)"
 
 
-def roles_as_json(user: str) -> Subquery:
+def live_roles_of(user: str) -> Subquery:
     """The live roles by name, to be read within a query that has the user's id in its column `user`."""
     grants = RoleGrant.objects.live().filter(user_id=OuterRef(user)).order_by("role__name")
-    return _AsJson(grants.values("role_id", role_name=F("role__name")))
+    return _Roles(grants.values("role_id", role_name=F("role__name")))
 
 
 def _read(user_id: UUID) -> Holdings:

@@ -25,7 +25,7 @@ from core.errors import Problem
 from core.prepared import Prepared
 from core.transactions import after_commit
 from mail.services import send
-from rbac.holdings import roles_as_json
+from rbac.holdings import live_roles_of
 
 Ended = Session.Ended
 RACES = 3
@@ -159,7 +159,7 @@ def _remember_place(actor: Actor, user: User, now: datetime) -> None:
         send("new_device", user.email, user.language, user_id=user.pk, device=actor.device, ip=actor.ip)
 
 
-_by_id = Prepared(lambda pk: Session.objects.with_clock().annotate(roles=roles_as_json("user_id")).filter(pk=pk), UUID)
+_by_id = Prepared(lambda pk: Session.objects.with_clock().annotate(roles=live_roles_of("user_id")).filter(pk=pk), UUID)
 
 
 def live_session(claims: Claims | None) -> Session | None:
@@ -173,7 +173,7 @@ def live_session(claims: Claims | None) -> Session | None:
         return None
     if session.now.timestamp() >= claims.expires_at or claims.gen > session.gen:
         return None
-    session.user.held_roles = [{"id": str(UUID(role["id"])), "name": role["name"]} for role in vars(session)["roles"]]
+    session.user.held_roles = vars(session)["roles"]
     return session
 
 
