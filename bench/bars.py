@@ -6,18 +6,8 @@ from dataclasses import dataclass
 
 from bench.results import Measured, Run
 
-
-@dataclass(frozen=True)
-class Ratio:
-    """djoser's CPU milliseconds a request divided by ours: what we want, and what we no longer fall below."""
-
-    target: float
-    reached: float
-
-
-# `--check` fails below the targets, `--check --regressions` below what is reached less what measuring errs by. Raise
-# the second whenever the product got faster.
-AGAINST_DJOSER = {"me": Ratio(2.0, 1.0), "refresh": Ratio(5.0, 1.2), "list": Ratio(3.0, 1.0)}
+# `--check` fails when CPU milliseconds a request exceed djoser's of the same run, divided by these.
+AGAINST_DJOSER = {"me": 2.0, "refresh": 5.0, "list": 3.0}
 
 SMALL, LARGE = 10_000, 1_000_000
 
@@ -79,9 +69,8 @@ def by_users(run: Run, users: int) -> Measured | None:
     return next(same, None)
 
 
-def of_check(run: Run, only_regressions: bool) -> Iterator[Verdict]:
+def of_check(run: Run) -> Iterator[Verdict]:
     muster, djoser = run.named("muster"), run.named("djoser")
-    for operation, ratio in AGAINST_DJOSER.items():
-        bar = ratio.reached if only_regressions else ratio.target
+    for operation, bar in AGAINST_DJOSER.items():
         value = djoser.median(operation) / muster.median(operation)
         yield at_least(operation, bar, value, "× djoser's requests a CPU second")
