@@ -154,7 +154,9 @@ def _remember_place(actor: Actor, user: User, now: datetime) -> None:
     """Tell the owner of a log-in from a device or network that was never seen before, but for the very first."""
     here = network(actor.ip)
     known = list(KnownPlace.objects.filter(user=user).values_list("network", "device"))
-    KnownPlace.objects.update_or_create(user=user, network=here, device=actor.device, defaults={"last_at": now})
+    place = KnownPlace(user=user, network=here, device=actor.device, last_at=now)
+    unique = ["user", "network", "device"]
+    KnownPlace.objects.bulk_create([place], update_conflicts=True, unique_fields=unique, update_fields=["last_at"])
     if known and (here, actor.device) not in known:
         send("new_device", user.email, user.language, user_id=user.pk, device=actor.device, ip=actor.ip)
 

@@ -12,7 +12,7 @@ from accounts.models import Session, User
 from accounts.tests.factories import UserFactory, signed_in
 from core.ids import uuid7
 from core.prepared import Part, Prepared, planned_row
-from rbac.holdings import roles_as_json
+from rbac.holdings import live_roles_of
 from rbac.models import RoleGrant
 from rbac.tests.factories import GrantFactory, RoleFactory
 
@@ -20,12 +20,12 @@ needs_postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason=
 
 
 def with_roles():
-    return Session.objects.with_clock().annotate(roles=roles_as_json("user_id"))
+    return Session.objects.with_clock().annotate(roles=live_roles_of("user_id"))
 
 
 def of_session() -> Prepared[Session]:
     return Prepared(
-        lambda pk: Session.objects.with_clock().annotate(roles=roles_as_json("user_id")).filter(pk=pk), UUID
+        lambda pk: Session.objects.with_clock().annotate(roles=live_roles_of("user_id")).filter(pk=pk), UUID
     )
 
 
