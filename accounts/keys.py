@@ -87,8 +87,9 @@ def current() -> Key:
 
 
 def latest() -> str:
-    """The kid of the key that was `current` when this process asked last; for a statement that sees whether it is."""
-    return _latest or current().kid
+    """The kid of the key that was `current` when this process asked last, for a statement that sees whether it still
+    is; empty when it never asked."""
+    return _latest
 
 
 @transaction.atomic

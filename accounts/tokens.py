@@ -28,6 +28,8 @@ from core.secrets import keyed_hash
 
 AUDIENCE = "muster"
 Kind = Literal["access", "refresh"]
+MOST_GENERATIONS = 2**31 - 1  # that a row can count
+LAST_SECOND = 253_402_300_800  # the year 9999 is over then, and so are the moments of Python and of databases
 REMEMBERED = 1_000  # some 0.7 kB each
 
 
@@ -174,7 +176,7 @@ def _claims(key: Key, payload: dict[str, Any], kind: Kind) -> Claims | None:
     gen, exp = payload["gen"], payload["exp"]
     if payload["token_type"] != kind or payload["scope"] != f"{kind}_token":
         return None
-    if type(gen) is not int or type(exp) is not int:
+    if type(gen) is not int or type(exp) is not int or not (0 < gen <= MOST_GENERATIONS and 0 <= exp < LAST_SECOND):
         return None
     claims = Claims(key.kid, UUID(payload["sub"]), UUID(payload["sid"]), gen, exp)
     return claims if payload["jti"] == jti_of(claims.session_id, gen, kind) else None

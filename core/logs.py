@@ -158,8 +158,10 @@ class PatientHandler(logging.Handler):
 
     def flush(self) -> None:
         """At the end of the process, when `logging` calls it: wait for the thread, but not for ever."""
+        while self.waiting and not self.thread:  # the system gave none
+            self.write(gathered(self.waiting))
         end = time.monotonic() + self.LAST_WORDS
-        while (self.waiting or self.is_writing) and self.thread and time.monotonic() < end:
+        while (self.waiting or self.is_writing) and time.monotonic() < end:
             time.sleep(0.005)
 
 

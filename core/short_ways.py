@@ -15,13 +15,12 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import SuspiciousOperation, ValidationError
 from django.db import InterfaceError, OperationalError, close_old_connections
 from django.http.request import split_domain_port, validate_host
-from django.urls import resolve
+from django.urls import Resolver404, resolve
 from django.utils.module_loading import import_string
 from rest_framework.utils.encoders import JSONEncoder
-from rest_framework.views import APIView
 
 from core.client import address_of, peer_of
 from core.errors import Problem
@@ -34,11 +33,12 @@ from core.parsers import StrictJSONParser
 UNUSUAL = frozenset(("cookie", "origin", "expect", "transfer-encoding"))
 LARGEST = 8 * 1024  # letters of headers, bytes of a body
 JSON = "application/json"
+API = "/api/v1"
+WAITED_SECONDS = 1.0  # for a database, and once is enough
 
 Headers: TypeAlias = list[tuple[str, str]]
 Way: TypeAlias = Callable[["Asked"], "Answer | None"]
 """Gives None, or raises, whenever there is more to say than a plain success, and has changed nothing then."""
-View: TypeAlias = type[APIView]
 
 
 @dataclass(slots=True)
@@ -66,20 +66,16 @@ class Attempt:
     request_id: str
     started: float
     error: Exception | None = None
-    """The database is away or busy. To wait for it again would take longer than a client waits."""
+    """The database is away or busy, and was waited for. To do so again would take longer than a client waits."""
 
 
 class ShortWays:
-    """`ways` are functions by method and path, with their views: `{("GET", "/api/v1/users/me"): (MyselfView, me)}`.
-
-    Where a project has put a view of its own, there is none.
+    """`ways` are functions by method and path, with the URLs that name their views:
+    `{("GET", "/api/v1/users/me"): ("accounts.urls", me)}`. Where a project has put a view of its own, there is none.
     """
 
-    def __init__(self, ways: Mapping[tuple[str, str], tuple[View, Way]]) -> None:
-        found = [(key, resolve(key[1]), *what) for key, what in ways.items()]
-        self.ways = {
-            key: (way, match.view_name) for key, match, view, way in found if getattr(match.func, "cls", None) is view
-        }
+    def __init__(self, ways: Mapping[tuple[str, str], tuple[str, Way]]) -> None:
+        self.ways = {key: (way, name) for key, (urls, way) in ways.items() if (name := name_of(key[1], urls))}
         self.headers = [("Content-Type", JSON), ("Vary", "origin"), *security_headers(False, True).items()]
         self.dump = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
         self.parse = StrictJSONParser().parse
@@ -105,10 +101,10 @@ class ShortWays:
             if answer is None:
                 return Attempt(request_id, started)
             text = self.in_json(answer.data)
-        except (Problem, ValidationError):
+        except (Problem, ValidationError, SuspiciousOperation):
             return Attempt(request_id, started)
         except (OperationalError, InterfaceError) as error:
-            return Attempt(request_id, started, error)
+            return Attempt(request_id, started, error if time.perf_counter() - started > WAITED_SECONDS else None)
         except Exception as error:  # a mistake of ours, perhaps of this way alone
             log.error("short_way.failed", exc_info=error)
             return Attempt(request_id, started)
@@ -127,6 +123,15 @@ class ShortWays:
     def in_json(self, data: Any) -> bytes:
         """As `rest_framework.renderers.JSONRenderer` writes it."""
         return self.dump(data).replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").encode()
+
+
+def name_of(path: str, urls: str) -> str | None:
+    """Of the operation at this path; None where that is not what `urls` say of it."""
+    try:
+        found, ours = resolve(path), resolve(path.removeprefix(API), urls)
+    except Resolver404:
+        return None
+    return found.view_name if found.func is ours.func else None
 
 
 def usual(scope: Any, body: bytes) -> dict[str, str] | None:

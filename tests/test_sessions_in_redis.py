@@ -93,6 +93,15 @@ def key_of(pair: Any) -> str:
     return f"session:{claims.session_id}"
 
 
+def test_a_command_that_fails_leaves_no_answer_to_the_next_question(own: Own) -> None:
+    own.client.set("word", "not a number")
+    assert not redis.send(("INCR", "word"), ("SET", "after", "it"))
+    awake()
+    assert redis.ask(lambda r: r.get("word")) == "not a number"
+    assert redis.send(("SET", "one", 1), ("SADD", "some", "two"))
+    assert (own.client.get("one"), own.client.smembers("some")) == ("1", {"two"})
+
+
 # --- Every ending ------------------------------------------------------------------------------------------------
 
 

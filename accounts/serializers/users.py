@@ -128,7 +128,7 @@ def row_data(row: dict[str, Any]) -> dict[str, Any]:
     data["roles"] = row["live_roles"]
     for name in _TIMES:
         moment = row[name]
-        data[name] = moment and f"{moment.isoformat()[:-6]}Z"  # without +00:00
+        data[name] = moment and moment.isoformat().replace("+00:00", "Z")
     return data
 
 

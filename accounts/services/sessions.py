@@ -213,7 +213,8 @@ def refresh(actor: Actor, token: str) -> TokenPair:
 
 def successor_of(claims: Claims, ip: str | None, kid: str = "") -> TokenPair | None:
     """What most refreshes come to. None, with nothing changed, when there is more to say about this token."""
-    pair = rotate(claims, kid or keys.latest(), network(ip))
+    kid = kid or keys.latest()
+    pair = rotate(claims, kid, network(ip)) if kid else None
     if pair:
         metrics.REFRESHES.labels("rotated").inc()
     return pair

@@ -69,6 +69,7 @@ def as_another_process():
     tokens._verified.clear()
     keys._known.clear()
     keys._absent.clear()
+    keys._latest = ""
 
 
 def run(*arguments):
