@@ -151,7 +151,8 @@ def test_it_is_usable_by_keyboard_only(http: Site, visitors: Visitors) -> None:
     sign_up(http, page, "keys@example.org")
     context.clear_cookies()
     page.goto("/account/login")
-    page.keyboard.type("keys@example.org")  # the first field has the focus
+    page.wait_for_function("document.activeElement.name === 'name'")  # the first field gets the focus
+    page.keyboard.type("keys@example.org")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     with page.expect_navigation():
