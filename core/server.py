@@ -21,10 +21,11 @@ from urllib.parse import parse_qs
 from django.utils.translation import gettext_lazy as _
 
 from core import deadline, metrics
+from core.bodies import BODY_SECONDS, Arrivals, Gone, read_body, small_length
 from core.client import peer_of
 from core.errors import CONTENT_TYPE, BadRequest, Problem, ServiceUnavailable
 from core.language import Words
-from core.middleware import ATTEMPT, MAX_BODY, known_method, known_or_new
+from core.middleware import ATTEMPT, known_method, known_or_new
 from core.outcome import log
 from core.short_ways import Attempt, Headers, ShortWays
 from core.supervisor import LEAVE
@@ -33,17 +34,11 @@ from core.threads import Threads
 THREADS = 8  # a worker: fill a core while some wait for the database, and bound its connections
 HASHING_THREADS = min(4, os.cpu_count() or 1)  # beside those, for what hashes a password
 QUEUE_SECONDS = 7.0  # in which a request waits for a thread; every answer comes within 10 s
-BODY_SECONDS = 30
-DISCARDED_BYTES = 64 * 1024 * 1024  # of a refused body: many clients hear the 413 only after sending all
 BUSY = _("Too many requests are waiting. Repeat this one after Retry-After seconds; nothing of it was begun.")
 OVERLOADED = _("Too many passwords are being checked. Repeat the request after Retry-After seconds.")
 STREAM_BYTES = 64 * 1024
 LARGEST_FORM = 16 * 1024  # to be looked into on the event loop
 LEAVING = "muster.leaving"  # in the environment of a request that came after SIGTERM
-
-
-class Gone(Exception):
-    """The client left before its body was whole, or before it had the whole answer."""
 
 
 @dataclass(eq=False, slots=True)
@@ -80,6 +75,7 @@ class Application:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         """granian has its handler of SIGTERM already; what came while we were starting is heard now."""
         self.loop = loop
+        self.arrivals = Arrivals(loop, self.take_whole, self.refuse_late)
         loop.add_signal_handler(LEAVE, self.leave)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {LEAVE, signal.SIGTERM})
 
@@ -96,16 +92,28 @@ class Application:
         """A request, on the one thread of granian's that brings them all. What is raised here it never looks at, and
         then brings nothing more.
 
-        What has no body goes straight to a thread: waking the event loop for it would cost more than all else here.
+        What has no body goes straight to a thread, and what has a small one as soon as it is there: waking the event
+        loop for it would cost more than all else here.
         """
         try:
             headers = scope.headers
-            if "content-length" in headers or "transfer-encoding" in headers:
-                self.loop.call_soon_threadsafe(self.read, scope, protocol)
-            else:
+            if "content-length" not in headers and "transfer-encoding" not in headers:
                 self.hand_over(Request(scope, protocol))
+            elif (length := small_length(headers)) is not None:
+                self.arrivals.expect(scope, protocol, length)
+            else:
+                self.loop.call_soon_threadsafe(self.read, scope, protocol)
         except BaseException as error:
             give_up(protocol, error)
+
+    def take_whole(self, scope: Any, protocol: Any, body: bytes) -> None:
+        try:
+            self.hand_over(Request(scope, protocol, body))
+        except BaseException as error:
+            give_up(protocol, error)
+
+    def refuse_late(self, scope: Any, protocol: Any) -> None:
+        refuse(scope, protocol, RequestTimeout())
 
     def read(self, scope: Any, protocol: Any) -> None:
         task = self.loop.create_task(self.receive(scope, protocol))
@@ -119,7 +127,7 @@ class Application:
             async with asyncio.timeout(BODY_SECONDS):
                 body = await read_body(scope.headers, protocol)
         except TimeoutError:
-            return refuse(scope, protocol, RequestTimeout())
+            return self.refuse_late(scope, protocol)
         except Exception as error:
             if not isinstance(error, Gone):
                 log.error("request.unreadable", exc_info=error)
@@ -218,26 +226,6 @@ def refuse_busy(request: Request, operation: str, why: Words) -> None:
 def is_refresh(form: bytes) -> bool:
     """The one grant (RFC 6749 §6) at the token endpoint that needs no password. Said twice it is none."""
     return len(form) <= LARGEST_FORM and parse_qs(form.decode("latin-1")).get("grant_type") == ["refresh_token"]
-
-
-async def read_body(headers: Any, protocol: Any) -> bytes:
-    """The whole body, if it is one that Django will take: what is too large is read and dropped."""
-    length = int(headers.get("content-length", "-1"))
-    if length > MAX_BODY and "expect" in headers:
-        return b""  # it asked first, so it need not send
-    body, size, empty = bytearray(), 0, 0
-    async for chunk in protocol:
-        size += len(chunk)
-        empty += not chunk
-        if size > DISCARDED_BYTES:
-            break
-        if len(body) <= MAX_BODY:
-            body += chunk
-    # granian ends each body by an empty chunk, and gives one more where the connection broke, or for trailers.
-    is_cut_short = empty > 1 and "trailer" not in headers
-    if size < length <= DISCARDED_BYTES or is_cut_short:
-        raise Gone
-    return bytes(body)
 
 
 def environ(scope: Any, body: bytes) -> dict[str, Any]:

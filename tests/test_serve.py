@@ -98,6 +98,20 @@ def test_it_runs_nothing_for_a_client_that_left_in_the_middle_of_its_body(server
     assert "left-early" not in lines
 
 
+@pytest.mark.slow
+def test_a_body_that_never_comes_is_answered_408_after_half_a_minute(server):
+    """A small one is awaited elsewhere than a large one."""
+    begun = time.monotonic()
+    with server.connect() as small, server.connect() as large:
+        small.sendall(post(LOG_IN[:10], f"Content-Length: {len(LOG_IN)}"))
+        large.sendall(post(LOG_IN[:10], "Content-Length: 50000"))
+        for connection in (small, large):
+            answer = answer_on(connection)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b"request_timeout" in answer
+    assert 29 < time.monotonic() - begun < 45
+
+
 def test_it_drops_headers_with_an_underscore(server):
     request = b"GET /readyz HTTP/1.1\r\nHost: 127.0.0.1\r\nX_Request_ID: smuggled\r\n\r\n"
     assert b"smuggled" not in ask(server, request)

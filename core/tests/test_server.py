@@ -11,7 +11,6 @@ import pytest
 
 from core import server
 from core.metrics import REQUESTS
-from core.middleware import MAX_BODY
 
 
 class Headers:
@@ -44,14 +43,6 @@ def scope(*headers: tuple[str, str], **changes: str) -> Any:
     return SimpleNamespace(headers=Headers(*headers), **{**fields, **changes})
 
 
-def read(headers: Headers, *chunks: bytes) -> bytes:
-    async def body() -> Any:
-        for chunk in chunks:
-            yield chunk
-
-    return asyncio.run(server.read_body(headers, body()))
-
-
 def test_repeated_headers_are_joined_and_cookies_by_semicolons():
     pairs = (("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "2.2.2.2"), ("cookie", "a=1"), ("cookie", "b=2"))
     env = server.environ(scope(*pairs), b"")
@@ -71,24 +62,6 @@ def test_an_ipv6_client_is_named_without_brackets_and_port():
 
 def test_a_path_beyond_ascii_is_what_wsgi_wants():
     assert server.environ(scope(path="/ж"), b"")["PATH_INFO"].encode("latin-1").decode() == "/ж"
-
-
-def test_a_body_is_read_whole():
-    assert read(Headers(("content-length", "4")), b"ab", b"cd", b"") == b"abcd"
-
-
-def test_a_body_cut_short_is_no_body():
-    with pytest.raises(server.Gone):
-        read(Headers(("content-length", "5")), b"ab", b"cd")
-
-
-def test_a_body_that_is_too_large_is_not_kept():
-    body = read(Headers(("transfer-encoding", "chunked")), *[b"x" * MAX_BODY] * 5)
-    assert MAX_BODY < len(body) <= 2 * MAX_BODY
-
-
-def test_a_body_that_was_only_announced_is_not_waited_for():
-    assert read(Headers(("content-length", "9999999"), ("expect", "100-continue")), b"never read") == b""
 
 
 def test_a_port_in_use_cannot_be_resolved():
@@ -250,7 +223,7 @@ def test_threads_that_the_system_does_not_give_keep_nobody_waiting_for_ever(appl
 def test_taking_a_request_never_raises(application):
     """See above: whatever it is, only this request may suffer."""
     application.loop, protocol = None, Protocol()
-    application.take(scope(("content-length", "4"), path="/", method="POST"), protocol)
+    application.take(scope(("content-length", "4"), ("expect", "100-continue"), method="POST"), protocol)
     assert protocol.status == 500
 
 
@@ -314,7 +287,7 @@ def test_strangers_make_up_no_label_of_a_metric(application, monkeypatch):
 
 
 def test_a_body_is_read_before_a_thread_begins(application):
-    """And what cannot be read reaches none."""
+    """And what cannot be read reaches none. Here by pieces; `core/tests/test_bodies.py` has those of one piece."""
 
     class Sender(Protocol):
         def __init__(self, *chunks: bytes) -> None:
@@ -336,7 +309,7 @@ def test_a_body_is_read_before_a_thread_begins(application):
     async def ask() -> None:
         application.loop = asyncio.get_running_loop()
         for protocol in protocols:
-            application.take(scope(("content-length", "4"), path="/", method="POST"), protocol)
+            application.take(scope(("content-length", "4"), ("expect", "100-continue"), method="POST"), protocol)
         while not all(protocol.status for protocol in protocols):
             await asyncio.sleep(0.01)
 
