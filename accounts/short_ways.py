@@ -42,7 +42,7 @@ def check(asked: Asked) -> Answer | None:
         if not isinstance(name, str):
             return None
         valid_permission(name)
-    session = session_of(asked)
+    session = session_of(asked, with_holdings=True)
     if session is None:
         return None
     because = holdings(session.user).because
@@ -78,7 +78,7 @@ class ListRequest:
 def users(asked: Asked) -> Answer | None:
     """The list of all, which nothing narrows."""
     query = QueryDict(asked.query)
-    session = session_of(asked) if LIST_PARAMETERS.issuperset(query) else None
+    session = session_of(asked, with_holdings=True) if LIST_PARAMETERS.issuperset(query) else None
     if session is None or not session.user.has_perm(NEEDED["list"]):
         return None
     view, pages = UserViewSet(), KeysetPagination()
@@ -88,9 +88,10 @@ def users(asked: Asked) -> Answer | None:
     return Answer(pages.body([row_data(row) for row in page]), session.user_id)
 
 
-def session_of(asked: Asked) -> Session | None:
+def session_of(asked: Asked, *, with_holdings: bool = False) -> Session | None:
     token = bearer_in(asked.authorization)
-    session = live_session(tokens.read(token, "access")) if token is not None else None
+    claims = tokens.read(token, "access") if token is not None else None
+    session = live_session(claims, with_holdings=with_holdings)
     if session is not None:
         presence.touch(session.pk, session.now)
     return session

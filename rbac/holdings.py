@@ -3,13 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
 
-from django.db.models import Exists, F, OuterRef, Subquery, TextField, Value
+from django.db.models import Case, F, OuterRef, Subquery, TextField, When
 
+from core.clock import EPOCH
 from core.prepared import Prepared
 from rbac.builtin import ADMIN
 from rbac.models import Permission, RoleGrant
@@ -82,7 +84,8 @@ def forget(user: "AnyUser | None") -> None:
         delattr(user, MEMORY)
 
 
-_END = "\x1e"  # ASCII's record separator, which nobody types
+# ASCII's separators of records and of fields, which nobody types.
+_END, _NEXT = "\x1e", "\x1f"
 
 
 class _RolesField(TextField):  # type: ignore[type-arg]
@@ -93,59 +96,91 @@ class _RolesField(TextField):  # type: ignore[type-arg]
         return [{"id": role_id if "-" in role_id else str(UUID(role_id)), "name": name} for role_id, name in pairs]
 
 
-class _Roles(Subquery):
-    """All rows of a subquery in one value: `[{"id": …, "name": …}]`."""
+class _HoldingsField(TextField):  # type: ignore[type-arg]
+    """A record for each grant: id and name of the role, when it expires, and the permissions."""
 
-    output_field = _RolesField()
+    def from_db_value(self, value: str | None, *_: Any) -> Holdings:
+        records = (record.split(_NEXT) for record in value.split(_END)) if value else ()
+        return _of((UUID(role_id), name, _moment(expires_at), names) for role_id, name, expires_at, names in records)
+
+
+def _moment(written: str) -> datetime | None:
+    """Microseconds since 1970 by PostgreSQL, whose own form of a moment depends on its settings; by SQLite as kept."""
+    if not written:
+        return None
+    if written.isdecimal():
+        return EPOCH + timedelta(microseconds=int(written))
+    return datetime.fromisoformat(written).replace(tzinfo=UTC)
+
+
+class _InOneText(Subquery):
+    """All rows of a subquery in one value. `record` says in SQL what becomes of a row, which is called `held`."""
+
+    def __init__(self, queryset: Any, output_field: Any, end: str, record: str, on_sqlite: str = "") -> None:
+        super().__init__(queryset, output_field)
+        self.end, self.record, self.on_sqlite = end, record, on_sqlite or record
 
     def as_postgresql(self, compiler: Any, connection: Any) -> Any:
-        return self.as_sql(compiler, connection, _FROM.format("STRING_AGG"))
+        return self.as_sql(compiler, connection, f"(SELECT STRING_AGG({self.record}, '{self.end}') {_FROM})")
 
     def as_sqlite(self, compiler: Any, connection: Any) -> Any:
-        return self.as_sql(compiler, connection, _FROM.format("GROUP_CONCAT"))
+        return self.as_sql(compiler, connection, f"(SELECT GROUP_CONCAT({self.on_sqlite}, '{self.end}') {_FROM})")
 
 
-_FROM = f"(SELECT {{}}(held.role_id || ' ' || held.role_name, '{_END}') FROM (%(subquery)s) held)"  # noqa: S608
+_FROM = "FROM (%(subquery)s) held"
 
 
 def live_roles_of(user: str) -> Subquery:
     """The live roles by name, to be read within a query that has the user's id in its column `user`."""
     grants = RoleGrant.objects.live().filter(user_id=OuterRef(user)).order_by("role__name")
-    return _Roles(grants.values("role_id", role_name=F("role__name")))
+    named = grants.values("role_id", role_name=F("role__name"))
+    return _InOneText(named, _RolesField(), _END, "held.role_id || ' ' || held.role_name")
+
+
+def holdings_of(user: str) -> Subquery:
+    """What `granted` reads, to be read within another query as `live_roles_of` is. Hand it to `remember`."""
+    grants = RoleGrant.objects.live().filter(user_id=OuterRef(user)).order_by()
+    named = grants.values("role_id", "expires_at", role_name=F("role__name"), names=_names())
+    record = (
+        f"held.role_id || '{_NEXT}' || held.role_name || '{_NEXT}' || {{}} || '{_NEXT}' || COALESCE(held.names, '')"
+    )
+    on_postgresql = "COALESCE(CAST(CAST(EXTRACT(EPOCH FROM held.expires_at) * 1000000 AS bigint) AS text), '')"
+    on_sqlite = record.format("COALESCE(held.expires_at, '')")
+    return _InOneText(named, _HoldingsField(), _END, record.format(on_postgresql), on_sqlite)
+
+
+def remember(user: "AbstractBaseUser", read: Holdings) -> None:
+    """Spare `granted` its question, by what `holdings_of` has just read."""
+    setattr(user, MEMORY, read)
+
+
+def _names() -> Case:
+    """The permissions of a grant's role, by a space: what is stored, and for `admin` whatever exists."""
+    stored = Permission.objects.filter(roles=OuterRef("role_id")).order_by().values("resource", "action")
+    existing = Permission.objects.order_by().values("resource", "action")
+    every, those = (
+        _InOneText(found, TextField(), " ", "held.resource || ':' || held.action") for found in (existing, stored)
+    )
+    return Case(When(role__name=ADMIN, then=every), default=those)
 
 
 def _read(user_id: UUID) -> Holdings:
-    grants, because = set(), defaultdict(set)
-    for role_id, name, expires_at, resource, action in _granted.rows(user_id):
+    return _of(_granted.rows(user_id))
+
+
+def _of(grants: Iterable[tuple[UUID, str, datetime | None, str | None]]) -> Holdings:
+    held, because = [], defaultdict(list)
+    for role_id, name, expires_at, names in sorted(grants, key=itemgetter(1)):
         grant = HeldRole(name, role_id, expires_at)
-        grants.add(grant)
-        if resource is not None:
-            because[f"{resource}:{action}"].add(grant)
-    return Holdings(_by_name(grants), {name: _by_name(given) for name, given in because.items()})
+        held.append(grant)
+        for permission in (names or "").split():
+            because[permission].append(grant)
+    return Holdings(tuple(held), {name: tuple(given) for name, given in because.items()})
 
 
-def _by_name(grants: Iterable[HeldRole]) -> tuple[HeldRole, ...]:
-    return tuple(sorted(grants, key=lambda grant: grant.name))
-
-
-def _rows(user_id: UUID) -> Any:
-    """One row for each grant and permission: what is stored, and for `admin` whatever exists."""
+def _grants(user_id: UUID) -> Any:
     given = RoleGrant.objects.live().filter(user_id=user_id).order_by()
-    stored = given.values_list(
-        "role_id", "role__name", "expires_at", "role__permissions__resource", "role__permissions__action"
-    )
-    as_admin = given.filter(role__name=ADMIN)
-    computed = (
-        Permission.objects.filter(Exists(as_admin))
-        .order_by()
-        .annotate(
-            role_id=Subquery(as_admin.values("role_id")),
-            role_name=Value(ADMIN),
-            expires_at=Subquery(as_admin.values("expires_at")),
-        )
-        .values_list("role_id", "role_name", "expires_at", "resource", "action")
-    )
-    return stored.union(computed, all=True)
+    return given.annotate(names=_names()).values_list("role_id", "role__name", "expires_at", "names")
 
 
-_granted: Prepared[Any] = Prepared(_rows, UUID)
+_granted: Prepared[Any] = Prepared(_grants, UUID)

@@ -25,7 +25,7 @@ from core.errors import Problem
 from core.prepared import Prepared
 from core.transactions import after_commit
 from mail.services import send
-from rbac.holdings import live_roles_of
+from rbac.holdings import holdings_of, live_roles_of, remember
 
 Ended = Session.Ended
 RACES = 3
@@ -162,20 +162,29 @@ def _remember_place(actor: Actor, user: User, now: datetime) -> None:
 
 
 _by_id = Prepared(lambda pk: Session.objects.with_clock().annotate(roles=live_roles_of("user_id")).filter(pk=pk), UUID)
+_with_holdings = Prepared(
+    lambda pk: Session.objects.with_clock().annotate(held=holdings_of("user_id")).filter(pk=pk), UUID
+)
 
 
-def live_session(claims: Claims | None) -> Session | None:
-    """The session, with its user and their roles, that an access token speaks for just now. One query."""
+def live_session(claims: Claims | None, *, with_holdings: bool = False) -> Session | None:
+    """The session, with its user and their roles, that an access token speaks for just now. One query.
+
+    `with_holdings` instead of the roles: what the user may do, for those who will ask for that anyway.
+    """
     if claims is None:
         return None
-    session = _by_id.one(claims.session_id)
+    session = (_with_holdings if with_holdings else _by_id).one(claims.session_id)
     if session is None or session.user_id != claims.user_id or session.ended_at or not session.user.is_active:
         return None
     if not _key_stands(session, claims):
         return None
     if session.now.timestamp() >= claims.expires_at or claims.gen > session.gen:
         return None
-    session.user.held_roles = vars(session)["roles"]
+    if with_holdings:
+        remember(session.user, vars(session)["held"])
+    else:
+        session.user.held_roles = vars(session)["roles"]
     return session
 
 

@@ -3,11 +3,13 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.db import connection
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from accounts.models import User
 from accounts.tests.factories import UserFactory
-from rbac.holdings import FOR_EVER, NEVER, forget, granted, holdings
+from rbac.holdings import FOR_EVER, NEVER, forget, granted, holdings, holdings_of
 from rbac.models import Permission, Role
 from rbac.tests.factories import GrantFactory, PermissionFactory, RoleFactory
 
@@ -111,3 +113,30 @@ def test_it_remembers_and_forgets_through_a_lazy_user(holder, django_assert_num_
     forget(lazy)
     with django_assert_num_queries(1):
         assert user.has_perm("order:refund")
+
+
+def test_within_another_question_it_reads_the_same(admin):
+    tomorrow = timezone.now() + timedelta(days=1)
+    long_ago = timezone.now() - timedelta(days=1)
+    clerk = RoleFactory(name="clerk of the day", permissions=["order:read", "order:refund"])
+    nobody, somebody = UserFactory(), UserFactory()
+    GrantFactory(user=somebody, role=clerk, expires_at=tomorrow)
+    GrantFactory(user=somebody, role=RoleFactory(name="auditor", permissions=["order:read"]))
+    GrantFactory(user=somebody, role=RoleFactory(name="guest"))
+    GrantFactory(user=somebody, role=RoleFactory(name="former", permissions=["order:write"]), expires_at=long_ago)
+    GrantFactory(user=admin, role=clerk, expires_at=tomorrow.replace(microsecond=7))
+
+    for user in (nobody, somebody, admin):
+        [read] = User.objects.filter(pk=user.pk).annotate(held=holdings_of("pk")).values_list("held", flat=True)
+        assert read == granted(user)
+    assert len(granted(somebody).grants) == 3
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no such setting")
+def test_a_database_that_writes_moments_in_german_reads_the_same():
+    tomorrow = timezone.now() + timedelta(days=1)
+    user = GrantFactory(role=RoleFactory(name="clerk"), expires_at=tomorrow).user
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL datestyle = 'German'")
+    [read] = User.objects.filter(pk=user.pk).annotate(held=holdings_of("pk")).values_list("held", flat=True)
+    assert [grant.expires_at for grant in read.grants] == [tomorrow]
