@@ -1,9 +1,12 @@
 """A few threads, and the line of what waits for one. What is left of `ThreadPoolExecutor` without futures, whose locks
 and wake-ups cost more than a short request should. Figures: docs/adr/0046-hand-over.md."""
 
+import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Generic, Protocol, TypeVar
@@ -23,10 +26,11 @@ class Threads(Generic[W]):
     """Runs what it is given, in the order of its coming, by at most so many threads, begun as they are needed.
 
     Whichever rested last works next: its connection to the database was used a moment ago. `run` must not raise.
+    `nice` as of processes: how far they give way to the other threads of the machine. Only Linux can do that.
     """
 
-    def __init__(self, name: str, most: int, run: Callable[[W], None]) -> None:
-        self.name, self.most, self.run = name, most, run
+    def __init__(self, name: str, most: int, run: Callable[[W], None], nice: int = 0) -> None:
+        self.name, self.most, self.run, self.nice = name, most, run, nice
         self.lock = Lock()
         self.begun = 0
         self.resting: list[SimpleQueue[W]] = []
@@ -68,6 +72,9 @@ class Threads(Generic[W]):
             return found, self.line[0].since + seconds - now if self.line else None
 
     def serve(self, inbox: "SimpleQueue[W]") -> None:
+        if self.nice and sys.platform == "linux":
+            with suppress(OSError):
+                os.nice(self.nice)  # of this thread alone
         work = inbox.get()
         while True:
             self.run(work)
