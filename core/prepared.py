@@ -69,20 +69,20 @@ def planned_row(sql: str, params: dict[str, Any]) -> tuple[Any, ...] | None:
     ops: Any = connection.ops
     values = {name: _as_param(value, connection) for name, value in params.items()}
 
-    def fetch() -> list[tuple[Any, ...]]:
-        with _planned_cursor(connection) as cursor:
-            cursor.execute(sql, values)
-            rows: list[tuple[Any, ...]] = cursor.fetchall()
-        return rows
-
-    rows = _again_if_stale(fetch, connection)
+    rows = _again_if_stale(lambda: planned_rows(connection, sql, values), connection)
     if rows and connection.vendor == "sqlite":  # which keeps moments as text
         return tuple(ops.convert_datetimefield_value(value, None, connection) for value in rows[0])
     return rows[0] if rows else None
 
 
-def _planned_cursor(connection: Any) -> Any:
-    return getattr(connection, "planned_cursor", connection.cursor)()
+def planned_rows(connection: Any, sql: str, params: Any) -> list[tuple[Any, ...]]:
+    if hasattr(connection, "planned_rows"):
+        found: list[tuple[Any, ...]] = connection.planned_rows(sql, params)
+        return found
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _again_if_stale(execute: Callable[[], T], connection: Any) -> T:
@@ -110,7 +110,9 @@ class _Compiled:
     def fetch(self, values: tuple[Any, ...], connection: Any, is_planned: bool) -> list[tuple[Any, ...]]:
         given = [_as_param(value, connection) for value in values]
         params = [given[what] if is_given else what for is_given, what in self.params]
-        with _planned_cursor(connection) if is_planned else connection.cursor() as cursor:
+        if is_planned:
+            return planned_rows(connection, self.sql, params)
+        with connection.cursor() as cursor:
             cursor.execute(self.sql, params)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows

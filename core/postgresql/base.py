@@ -77,9 +77,19 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def create_cursor(self, name: str | None = None) -> Any:
         return PlannedCursor(self.connection) if name is _PLANNED else super().create_cursor(name)
 
-    def planned_cursor(self) -> Any:
-        """Whose statements PostgreSQL plans once for this connection, but behind PgBouncer: see `core.prepared`."""
-        return self._cursor(_PLANNED)  # type: ignore[attr-defined]
+    def planned_rows(self, sql: str, params: Any) -> list[tuple[Any, ...]]:
+        """All rows of a statement that PostgreSQL plans once for this connection, but behind PgBouncer: see
+        `core.prepared`. Past Django's wrappers of cursors, but where somebody listens to them.
+        """
+        if self.queries_logged or self.execute_wrappers:
+            with self._cursor(_PLANNED) as cursor:  # type: ignore[attr-defined]
+                cursor.execute(sql, params)
+                return list(cursor.fetchall())
+        self.close_if_health_check_failed()
+        self.ensure_connection()
+        with self.wrap_database_errors, PlannedCursor(self.connection) as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
 
     def is_usable(self) -> bool:
         """Asked before each request. Most come a moment after the last, and a question for each would show."""
