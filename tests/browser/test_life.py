@@ -151,7 +151,7 @@ def test_it_is_usable_by_keyboard_only(http: Site, visitors: Visitors) -> None:
     sign_up(http, page, "keys@example.org")
     context.clear_cookies()
     page.goto("/account/login")
-    page.wait_for_function("document.activeElement.name === 'name'")  # the first field gets the focus
+    page.locator("input:focus").wait_for()  # the first field gets it
     page.keyboard.type("keys@example.org")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
