@@ -28,7 +28,7 @@ class SessionTokenAuthentication(BaseAuthentication):
         speak(session.user.language)
         if token is None:
             check_csrf(request)
-        presence.touch(session.pk, session.now)
+        presence.touch(session)
         request._request.session_row = session
         return session.user, session
 

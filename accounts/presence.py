@@ -32,19 +32,20 @@ def appear(session: Generation) -> None:
         return
     seconds = int((session.refresh_expires_at - session.rotated_at).total_seconds())
     value = int(session.rotated_at.timestamp())
-    after_commit(lambda: _write(session.pk, value, "EX", max(1, seconds)))
+    after_commit(lambda: _write({session.pk: value}, "EX", max(1, seconds)))
 
 
-def touch(session_id: UUID, now: datetime) -> None:
+def touch(*sessions: Session) -> None:
     """At each request, but once in a second, which is as exact as it is kept. Only a key that is there is touched: an
-    ended session does not come back."""
-    second = int(now.timestamp())
-    if not settings.REDIS_URL or _touched.get(session_id) == second:
+    ended session does not come back. All at once: a slow Redis is waited for once."""
+    if not settings.REDIS_URL:
         return
-    if _write(session_id, second, "XX", "KEEPTTL"):
+    seconds = {session.pk: int(session.now.timestamp()) for session in sessions}
+    news = {pk: second for pk, second in seconds.items() if _touched.get(pk) != second}
+    if news and _write(news, "XX", "KEEPTTL"):
         if len(_touched) >= _REMEMBERED:
             _touched.clear()
-        _touched[session_id] = second
+        _touched.update(news)
 
 
 def vanish(session_ids: list[UUID]) -> None:
@@ -91,9 +92,10 @@ def _carry(ids: list[UUID]) -> None:
     Session.objects.bulk_update(stale, ["last_used_at"])
 
 
-def _write(session_id: UUID, value: int, *how: Any) -> bool:
-    """Whether Redis took it. `how` are options of SET."""
-    return send(("SET", _key(session_id), value, *how), ("SADD", _USED, str(session_id)))
+def _write(values: dict[UUID, int], *how: Any) -> bool:
+    """Whether Redis took them, by session. `how` are options of SET."""
+    writes = [("SET", _key(session_id), value, *how) for session_id, value in values.items()]
+    return send(*writes, ("SADD", _USED, *map(str, values)))
 
 
 def _forget(session_ids: list[UUID]) -> None:

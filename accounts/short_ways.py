@@ -12,11 +12,12 @@ from accounts.etag import etag_of_data
 from accounts.models import Session, User
 from accounts.serializers.auth import MAX_TOKEN_LENGTH
 from accounts.serializers.users import row_data, user_data
-from accounts.services.sessions import live_session, successor_of
+from accounts.services.sessions import live_sessions, successor_of
+from accounts.tokens import Claims
 from accounts.views.auth import given
 from accounts.views.users import NEEDED, UserViewSet
 from core.pagination import KeysetPagination
-from core.short_ways import Answer, Asked
+from core.short_ways import Answer, Asked, Asking, Question
 from rbac.holdings import holdings
 from rbac.names import valid_permission
 from rbac.serializers import MOST_CHECKS
@@ -25,15 +26,18 @@ from rbac.views.holdings import checked
 LIST_PARAMETERS = frozenset(("page_size", "cursor", "ordering"))
 
 
-def me(asked: Asked) -> Answer | None:
-    session = None if asked.query else session_of(asked)
+def me(asked: Asked) -> Asking:
+    claims = claims_of(asked)
+    if asked.query or claims is None:
+        return None
+    session = yield Question(sessions, claims)
     if session is None:
         return None
     data = user_data(session.user)
     return Answer(data, session.user_id, [("ETag", etag_of_data(data))])
 
 
-def check(asked: Asked) -> Answer | None:
+def check(asked: Asked) -> Asking:
     """About oneself."""
     names = asked.body.get("checks")
     if asked.query or len(asked.body) != 1 or not isinstance(names, list) or not 0 < len(names) <= MOST_CHECKS:
@@ -42,7 +46,8 @@ def check(asked: Asked) -> Answer | None:
         if not isinstance(name, str):
             return None
         valid_permission(name)
-    session = session_of(asked, with_holdings=True)
+    claims = claims_of(asked)
+    session = (yield Question(sessions_with_holdings, claims)) if claims else None
     if session is None:
         return None
     because = holdings(session.user).because
@@ -78,7 +83,8 @@ class ListRequest:
 def users(asked: Asked) -> Answer | None:
     """The list of all, which nothing narrows."""
     query = QueryDict(asked.query)
-    session = session_of(asked, with_holdings=True) if LIST_PARAMETERS.issuperset(query) else None
+    claims = claims_of(asked) if LIST_PARAMETERS.issuperset(query) else None
+    [session] = sessions_with_holdings([claims]) if claims else [None]
     if session is None or not session.user.has_perm(NEEDED["list"]):
         return None
     view, pages = UserViewSet(), KeysetPagination()
@@ -88,13 +94,19 @@ def users(asked: Asked) -> Answer | None:
     return Answer(pages.body([row_data(row) for row in page]), session.user_id)
 
 
-def session_of(asked: Asked, *, with_holdings: bool = False) -> Session | None:
+def claims_of(asked: Asked) -> Claims | None:
     token = bearer_in(asked.authorization)
-    claims = tokens.read(token, "access") if token is not None else None
-    session = live_session(claims, with_holdings=with_holdings)
-    if session is not None:
-        presence.touch(session.pk, session.now)
-    return session
+    return tokens.read(token, "access") if token is not None else None
+
+
+def sessions(claims: list[Claims], *, with_holdings: bool = False) -> list[Session | None]:
+    found = live_sessions(claims, with_holdings=with_holdings)
+    presence.touch(*(session for session in found if session))
+    return found
+
+
+def sessions_with_holdings(claims: list[Claims]) -> list[Session | None]:
+    return sessions(claims, with_holdings=True)
 
 
 WAYS = {

@@ -4,7 +4,7 @@ Compiling a query costs the ORM more than all the rest of a short request, and w
 time. Figures: docs/adr/0039-prepared-questions.md
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from random import randrange
 from typing import Any, Generic, TypeAlias, TypeVar
@@ -22,6 +22,9 @@ class Part(str):
 
     __slots__ = ()
 
+
+NUMBERS = (1, 2, 4, 8)
+MOST_AT_ONCE = NUMBERS[-1]
 
 Value: TypeAlias = UUID | datetime | str
 # Values that nothing else in a statement has.
@@ -62,6 +65,22 @@ class Prepared(Generic[M]):
     def _fetch(self, compiled: "_Compiled", values: tuple[Any, ...], using: str) -> list[tuple[Any, ...]]:
         connection = connections[using]
         return _again_if_stale(lambda: compiled.fetch(values, connection, self.is_planned), connection)
+
+
+class PreparedById(Generic[M]):
+    """The rows of `queryset` with some ids, at most MOST_AT_ONCE. Compiled for a few numbers of ids, since each has a
+    plan of its own; what lacks to such a number is asked for twice."""
+
+    def __init__(self, queryset: models.QuerySet[M, Any]) -> None:
+        self.questions = {
+            number: Prepared(lambda *ids: queryset.filter(pk__in=ids), *[UUID] * number) for number in NUMBERS
+        }
+
+    def by_id(self, ids: Iterable[UUID]) -> dict[UUID, M]:
+        wanted = list(dict.fromkeys(ids))
+        number = next(number for number in NUMBERS if number >= len(wanted))
+        wanted += wanted[-1:] * (number - len(wanted))
+        return {row.pk: row for row in self.questions[number].rows(*wanted)}
 
 
 def planned_row(sql: str, params: dict[str, Any]) -> tuple[Any, ...] | None:

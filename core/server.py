@@ -27,7 +27,8 @@ from core.errors import CONTENT_TYPE, BadRequest, Problem, ServiceUnavailable
 from core.language import Words
 from core.middleware import ATTEMPT, known_method, known_or_new
 from core.outcome import log
-from core.short_ways import Attempt, Headers, ShortWays
+from core.prepared import MOST_AT_ONCE
+from core.short_ways import Attempt, Headers, Outcome, ShortWays
 from core.supervisor import LEAVE
 from core.threads import Threads
 
@@ -44,18 +45,21 @@ LEAVING = "muster.leaving"  # in the environment of a request that came after SI
 
 @dataclass(eq=False, slots=True)
 class Request:
-    """What granian gives, and the body once it is whole."""
+    """What granian gives, the body once it is whole, and what came of its short way once it went that."""
 
     scope: Any
     protocol: Any
     body: bytes = b""
     since: float = field(default_factory=time.monotonic)
+    went_short_way: bool = False
+    outcome: Outcome = None
 
 
 class Application:
     """A worker: its few threads run Django; its event loop reads bodies, with a deadline, before they do.
 
-    Requests to `hashing_paths` have threads and a line of their own: a storm of log-ins keeps no other waiting.
+    Requests to `hashing_paths` have threads and a line of their own: a storm of log-ins keeps no other waiting. What
+    asks its question together with others has one thread, which asks for all that came while it asked last.
     """
 
     def __init__(
@@ -64,10 +68,11 @@ class Application:
         hashing_paths: Collection[str] = (),
         short_ways: ShortWays | None = None,
     ) -> None:
-        self.wsgi, self.short_ways = wsgi, short_ways
+        self.wsgi, self.short_ways = wsgi, short_ways or ShortWays({})
         self.threads = Threads("django", THREADS, self.run)
+        self.asking_thread = Threads("asking", 1, self.run_together, together=MOST_AT_ONCE)
         self.hashing_paths = hashing_paths
-        self.hashing_threads = Threads("hashing", HASHING_THREADS, self.run_hashing, HASHING_NICE)
+        self.hashing_threads = Threads("hashing", HASHING_THREADS, self.run_hashing, nice=HASHING_NICE)
         # Probes have threads of their own: whoever asks for them must hear most of all when the others all hang.
         self.probes = {path: Threads(path, 1, self.run) for path in ("/healthz", "/readyz")}
         self.leaving = False
@@ -140,12 +145,17 @@ class Application:
         threads = self.threads_for(request)
         if threads is self.hashing_threads:
             metrics.PASSWORDS.labels("waiting").inc()
+        self.line_up(request, threads)
+
+    def line_up(self, request: Request, threads: Threads[Request]) -> None:
         if threads.take(request):
             self.loop.call_soon_threadsafe(self.loop.call_later, QUEUE_SECONDS, self.turn_away, threads)
 
     def threads_for(self, request: Request) -> Threads[Request]:
         if may_hash(request, self.hashing_paths):
             return self.hashing_threads
+        if (request.scope.method, request.scope.path) in self.short_ways.together:
+            return self.asking_thread
         return self.probes.get(request.scope.path, self.threads)
 
     def turn_away(self, threads: Threads[Request]) -> None:
@@ -161,12 +171,33 @@ class Application:
             else:
                 refuse_busy(request, "queue", BUSY)
 
-    def run_hashing(self, request: Request) -> None:
+    def run_together(self, requests: list[Request]) -> None:
+        """Whoever has more to hear than a plain success goes on by itself, on a thread where it holds up nobody."""
+        deadline.begin(requests[0].since)  # the oldest
+        try:
+            outcomes = self.short_ways.answers([(request.scope, request.body) for request in requests])
+        except BaseException as error:  # see `run`
+            for request in requests:
+                give_up(request.protocol, error)
+            return
+        finally:
+            deadline.end()
+        for request, outcome in zip(requests, outcomes, strict=True):
+            request.went_short_way, request.outcome = True, outcome
+            # What waited for a database that is away has waited long enough, and asks nobody any more.
+            if isinstance(outcome, tuple) or (outcome and outcome.error):
+                self.run([request])
+            else:
+                self.line_up(request, self.threads)
+
+    def run_hashing(self, requests: list[Request]) -> None:
+        [request] = requests
         metrics.PASSWORDS.labels("waiting").dec()
         metrics.PASSWORD_WAIT.observe(time.monotonic() - request.since)
-        self.run(request)
+        self.run(requests)
 
-    def run(self, request: Request) -> None:
+    def run(self, requests: list[Request]) -> None:
+        [request] = requests
         try:
             self.answer(request)
         except Gone:
@@ -176,13 +207,14 @@ class Application:
 
     def answer(self, request: Request) -> None:
         deadline.begin(request.since)
-        answer = self.short_ways.answer(request.scope, request.body) if self.short_ways else None
-        if isinstance(answer, tuple):
+        if not request.went_short_way:
+            request.outcome = self.short_ways.answer(request.scope, request.body)
+        if isinstance(request.outcome, tuple):
             deadline.end()
-            status, headers, body = answer
+            status, headers, body = request.outcome
             request.protocol.response_bytes(status, self.with_farewell(headers), body)
         else:
-            self.answer_by_django(request, answer)
+            self.answer_by_django(request, request.outcome)
 
     def with_farewell(self, headers: Headers) -> Headers:
         return [*headers, ("connection", "close")] if self.leaving else headers

@@ -7,10 +7,13 @@ reads about security reads the long way and the services that both use.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from functools import lru_cache
+from inspect import isgeneratorfunction
 from io import BytesIO
+from operator import methodcaller
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -37,8 +40,20 @@ API = "/api/v1"
 WAITED_SECONDS = 1.0  # for a database, and once is enough
 
 Headers: TypeAlias = list[tuple[str, str]]
-Way: TypeAlias = Callable[["Asked"], "Answer | None"]
-"""Gives None, or raises, whenever there is more to say than a plain success, and has changed nothing then."""
+Asking: TypeAlias = Generator["Question", Any, "Answer | None"]
+Way: TypeAlias = Callable[["Asked"], "Answer | Asking | None"]
+"""Gives None, or raises, whenever there is more to say than a plain success, and has changed nothing then. A generator
+yields what it asks, to be asked together with others, and is sent what was found."""
+Outcome: TypeAlias = "tuple[int, Headers, bytes] | Attempt | None"
+"""Status, headers and body. Else the long way is to be gone, with the attempt if there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """`read` takes the keys of several questions, and gives what it found for each of them."""
+
+    read: Callable[[list[Any]], Sequence[Any]]
+    key: Any
 
 
 @dataclass(slots=True)
@@ -69,6 +84,25 @@ class Attempt:
     """The database is away or busy, and was waited for. To do so again would take longer than a client waits."""
 
 
+class Going:
+    """One of several requests that go their short ways on one thread, each with lines of log of its own."""
+
+    def __init__(self, steps: Generator[Question, Any, Outcome]) -> None:
+        self.steps, self.context = steps, copy_context()
+        self.question: Question | None = None
+        self.outcome: Outcome = None
+
+    def go_on(self, step: Callable[[Any], Question]) -> None:
+        """To its next question, or to its end."""
+        self.question = None
+        try:
+            self.question = self.context.run(step, self.steps)
+        except StopIteration as end:
+            self.outcome = end.value
+        except Exception as error:  # beside the way itself; it must not cost the others their answers
+            log.error("short_way.failed", exc_info=error)
+
+
 class ShortWays:
     """`ways` are functions by method and path, with the URLs that name their views:
     `{("GET", "/api/v1/users/me"): ("accounts.urls", me)}`. Where a project has put a view of its own, there is none.
@@ -76,13 +110,34 @@ class ShortWays:
 
     def __init__(self, ways: Mapping[tuple[str, str], tuple[str, Way]]) -> None:
         self.ways = {key: (way, name) for key, (urls, way) in ways.items() if (name := name_of(key[1], urls))}
+        self.together = frozenset(key for key, (way, _) in self.ways.items() if isgeneratorfunction(way))
         self.headers = [("Content-Type", JSON), ("Vary", "origin"), *security_headers(False, True).items()]
         self.dump = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
         self.parse = StrictJSONParser().parse
         self.is_ours = lru_cache(maxsize=64)(is_ours)
 
-    def answer(self, scope: Any, body: bytes) -> tuple[int, Headers, bytes] | Attempt | None:
-        """Status, headers and body. Else the long way is to be gone, with the attempt if there was one."""
+    def answer(self, scope: Any, body: bytes) -> Outcome:
+        return self.answers([(scope, body)])[0]
+
+    def answers(self, requests: Sequence[tuple[Any, bytes]]) -> list[Outcome]:
+        """Of each request, by scope and body. Questions with the same `read` are asked at once."""
+        everyone = [Going(self.steps(scope, body)) for scope, body in requests]
+        for one in everyone:
+            one.go_on(next)
+        while asking := [(one, one.question) for one in everyone if one.question]:
+            read = asking[0][1].read
+            those = [(one, question.key) for one, question in asking if question.read is read]
+            try:
+                found = read([key for _, key in those])
+            except Exception as error:
+                for one, _ in those:
+                    one.go_on(methodcaller("throw", error))
+            else:
+                for (one, _), what in zip(those, found, strict=True):
+                    one.go_on(methodcaller("send", what))
+        return [one.outcome for one in everyone]
+
+    def steps(self, scope: Any, body: bytes) -> Generator[Question, Any, Outcome]:
         found = self.ways.get((scope.method, scope.path))
         headers = usual(scope, body) if found else None
         if found is None or headers is None or not self.is_ours(headers.get("host", "")):
@@ -98,6 +153,8 @@ class ShortWays:
             authorization = headers.get("authorization", "")
             asked = Asked(scope.path, scope.query_string, headers["host"], address, authorization, given)
             answer = found[0](asked)
+            if isinstance(answer, Generator):
+                answer = yield from answer
             if answer is None:
                 return Attempt(request_id, started)
             text = self.in_json(answer.data)

@@ -25,15 +25,18 @@ W = TypeVar("W", bound=Waiting)
 class Threads(Generic[W]):
     """Runs what it is given, in the order of its coming, by at most so many threads, begun as they are needed.
 
-    Whichever rested last works next: its connection to the database was used a moment ago. `run` must not raise.
+    Whichever rested last works next: its connection to the database was used a moment ago. `run` must not raise. It is
+    given up to `together` of what waits; nothing waits for others to come.
     `nice` as of processes: how far they give way to the other threads of the machine. Only Linux can do that.
     """
 
-    def __init__(self, name: str, most: int, run: Callable[[W], None], nice: int = 0) -> None:
-        self.name, self.most, self.run, self.nice = name, most, run, nice
+    def __init__(
+        self, name: str, most: int, run: Callable[[list[W]], None], *, together: int = 1, nice: int = 0
+    ) -> None:
+        self.name, self.most, self.run, self.together, self.nice = name, most, run, together, nice
         self.lock = Lock()
         self.begun = 0
-        self.resting: list[SimpleQueue[W]] = []
+        self.resting: list[SimpleQueue[list[W]]] = []
         self.line: deque[W] = deque()
         self.is_watched = False
 
@@ -45,14 +48,14 @@ class Threads(Generic[W]):
                 self.line.append(work)
                 was_watched, self.is_watched = self.is_watched, True
                 return not was_watched
-        inbox.put(work)
+        inbox.put([work])
         return False
 
-    def begin(self) -> "SimpleQueue[W] | None":
+    def begin(self) -> "SimpleQueue[list[W]] | None":
         """One thread more, if there may be. Where the system gives none, those that we have must do."""
         if self.begun == self.most:
             return None
-        inbox: SimpleQueue[W] = SimpleQueue()
+        inbox: SimpleQueue[list[W]] = SimpleQueue()
         try:
             Thread(target=self.serve, args=[inbox], name=f"{self.name}-{self.begun + 1}", daemon=True).start()
         except RuntimeError as error:
@@ -71,16 +74,16 @@ class Threads(Generic[W]):
             self.is_watched = bool(self.line)
             return found, self.line[0].since + seconds - now if self.line else None
 
-    def serve(self, inbox: "SimpleQueue[W]") -> None:
+    def serve(self, inbox: "SimpleQueue[list[W]]") -> None:
         if self.nice and sys.platform == "linux":
             with suppress(OSError):
                 os.nice(self.nice)  # of this thread alone
-        work = inbox.get()
+        works = inbox.get()
         while True:
-            self.run(work)
-            del work  # a thread that rests keeps no body in memory
+            self.run(works)
+            del works  # a thread that rests keeps no body in memory
             with self.lock:
-                following = self.line.popleft() if self.line else None
-                if following is None:
+                following = [self.line.popleft() for _ in range(min(self.together, len(self.line)))]
+                if not following:
                     self.resting.append(inbox)
-            work = inbox.get() if following is None else following
+            works = following or inbox.get()

@@ -447,7 +447,7 @@ def test_a_database_that_is_away_is_waited_for_once(
         raise OperationalError("away")
 
     monkeypatch.setattr(short, "WAITED_SECONDS", 0 if len(attempts) == 2 else 60)
-    monkeypatch.setattr("accounts.short_ways.live_session", lambda *args, **how: away("short"))
+    monkeypatch.setattr("accounts.short_ways.live_sessions", lambda *args, **how: away("short"))
     monkeypatch.setattr("accounts.authentication.live_session", lambda *args: away("long"))
     assert both.compared(asked, by(person.pair.access)) == (503, False)
     assert made == attempts
@@ -456,7 +456,7 @@ def test_a_database_that_is_away_is_waited_for_once(
 def test_a_mistake_of_a_short_way_is_told_and_the_long_way_answers(
     both: Both, person: SignedIn, monkeypatch: Any, caplog: Any
 ) -> None:
-    monkeypatch.setattr("accounts.short_ways.live_session", lambda *args, **how: 1 / 0)
+    monkeypatch.setattr("accounts.short_ways.live_sessions", lambda *args, **how: 1 / 0)
     headers = by(person.pair.access, ("x-request-id", "mine"))
     assert both.compared(ME, headers) == (200, False)
     [line] = [record.msg for record in caplog.records if record.levelname == "ERROR"]

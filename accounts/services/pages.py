@@ -67,7 +67,7 @@ def session_of_cookies(request: Any, cookies: TokenCookies) -> Session | None:
     if session is None:
         cookies.forget()
     else:
-        presence.touch(session.pk, session.now)
+        presence.touch(session)
     return session
 
 

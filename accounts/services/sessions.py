@@ -22,7 +22,7 @@ from core.actor import Actor
 from core.client import network
 from core.clock import database_now
 from core.errors import Problem
-from core.prepared import Prepared
+from core.prepared import Prepared, PreparedById
 from core.transactions import after_commit
 from mail.services import send
 from rbac.holdings import holdings_of, live_roles_of, remember
@@ -161,20 +161,25 @@ def _remember_place(actor: Actor, user: User, now: datetime) -> None:
         send("new_device", user.email, user.language, user_id=user.pk, device=actor.device, ip=actor.ip)
 
 
-_by_id = Prepared(lambda pk: Session.objects.with_clock().annotate(roles=live_roles_of("user_id")).filter(pk=pk), UUID)
-_with_holdings = Prepared(
-    lambda pk: Session.objects.with_clock().annotate(held=holdings_of("user_id")).filter(pk=pk), UUID
-)
+_with_roles = PreparedById(Session.objects.with_clock().annotate(roles=live_roles_of("user_id")))
+_with_holdings = PreparedById(Session.objects.with_clock().annotate(held=holdings_of("user_id")))
 
 
-def live_session(claims: Claims | None, *, with_holdings: bool = False) -> Session | None:
-    """The session, with its user and their roles, that an access token speaks for just now. One query.
+def live_session(claims: Claims | None) -> Session | None:
+    """The session, with its user and their roles, that an access token speaks for just now. One query."""
+    return live_sessions([claims])[0] if claims else None
 
-    `with_holdings` instead of the roles: what the user may do, for those who will ask for that anyway.
+
+def live_sessions(claims: list[Claims], *, with_holdings: bool = False) -> list[Session | None]:
+    """For each of several, at most MOST_AT_ONCE. One query.
+
+    `with_holdings` instead of the roles: what the users may do, for those who will ask for that anyway.
     """
-    if claims is None:
-        return None
-    session = (_with_holdings if with_holdings else _by_id).one(claims.session_id)
+    found = (_with_holdings if with_holdings else _with_roles).by_id(one.session_id for one in claims)
+    return [_if_live(found.get(one.session_id), one, with_holdings) for one in claims]
+
+
+def _if_live(session: Session | None, claims: Claims, with_holdings: bool) -> Session | None:
     if session is None or session.user_id != claims.user_id or session.ended_at or not session.user.is_active:
         return None
     if not _key_stands(session, claims):

@@ -267,7 +267,7 @@ def test_who_leaves_in_the_middle_of_a_download_is_no_error(application, caplog)
 
     async def ask() -> None:
         application.loop = asyncio.get_running_loop()
-        await asyncio.to_thread(application.run, server.Request(scope(path="/download"), Leaver()))
+        await asyncio.to_thread(application.run, [server.Request(scope(path="/download"), Leaver())])
 
     application.wsgi = wsgi
     with caplog.at_level("INFO"):
