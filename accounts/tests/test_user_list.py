@@ -43,6 +43,7 @@ TEXTS = [
         "@",
         "nobody",
     ),
+    *("zoe7", "p12@example.org", "9p1@EXAMPLE.org", "o'n1", "ёлка\nstr", "%1", "e.org\nu1"),  # needles, and hay
 ]
 FILTERS = [{}, {}, {"is_active": "true"}, {"role": "editor"}, {"created_after": "2026-01-02T00:00:00Z"}]
 # All by the index; along the order until the page is full; in vain, and then by the index; in two goes.
@@ -76,6 +77,7 @@ def token(api):
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE users")
             cursor.execute("SET LOCAL enable_seqscan = off")
+    user_list.common_threes.cache_clear()
     return access_of(api, admin)
 
 
@@ -111,3 +113,46 @@ def test_every_walk_meets_exactly_those_who_are_asked_for_in_their_order(api, to
         assert {body["count"] for body in pages} == {len(right)}
         back = list(walk(api, token, pages[-1]["previous"], "previous")) if len(pages) > 1 else []
         assert [ids(body["results"]) for body in reversed(back)] == [ids(body["results"]) for body in pages[:-1]], query
+
+
+COMMON = frozenset(["@ex", "exa", "xam", "amp", "mpl", "ple", "ann"])
+
+
+@pytest.mark.parametrize(
+    ("text", "needle"),
+    [
+        ("lee@example", "lee@e"),
+        ("@example", ""),
+        ("example7", "le7"),
+        ("ann.lee@example.org", "nn.lee@e"),
+        ("lee@example.ort", "le.ort"),
+        ("q@example.org", "le.org"),
+        ("nobody", ""),
+        ("ann", ""),
+        ("le", ""),
+        ("", ""),
+    ],
+)
+def test_the_index_is_asked_for_the_longest_part_that_few_have(text, needle):
+    assert user_list.rare_part(text, COMMON) == needle
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has that index and a sample")
+def test_what_many_have_is_no_needle(token, monkeypatch):
+    """A needle that finds thousands would cost more than it saves."""
+
+    def needle(text):
+        return user_list.Page(User.objects.sortable(), ("id",), (), 50, text).needle()
+
+    address = User.objects.filter(email__startswith="zoe").values_list("email", flat=True)[0]
+    assert len(needle(address)) >= 3
+    assert needle(address) in address.partition("example")[0] + "e"
+    monkeypatch.setattr(user_list, "FEW", -1)
+    assert needle(address) == ""
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL has a sample")
+def test_a_table_that_was_never_analysed_has_no_common_letters():
+    user_list.common_threes.cache_clear()
+    assert user_list.common_threes("default", 0) == frozenset()
+    user_list.common_threes.cache_clear()
