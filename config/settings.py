@@ -361,7 +361,7 @@ PASSWORD_MIN_LENGTH = number("PASSWORD_MIN_LENGTH", 8, 8, 128)
 PASSWORD_MAX_LENGTH = 1024
 PASSWORD_HASHER = one_of("PASSWORD_HASHER", "bcrypt", "bcrypt", "argon2")
 _hashers = {
-    "bcrypt": "django.contrib.auth.hashers.BCryptSHA256PasswordHasher",
+    "bcrypt": "accounts.hashers.BcryptPasswordHasher",
     "argon2": "accounts.hashers.Argon2idPasswordHasher",
 }
 PASSWORD_HASHERS = [

@@ -34,7 +34,6 @@ from core.threads import Threads
 
 THREADS = 8  # a worker: fill a core while some wait for the database, and bound its connections
 HASHING_THREADS = min(4, os.cpu_count() or 1)  # beside those, for what hashes a password
-HASHING_NICE = 10  # a hash takes a quarter of a second anyway, and others wait for milliseconds
 QUEUE_SECONDS = 7.0  # in which a request waits for a thread; every answer comes within 10 s
 BUSY = _("Too many requests are waiting. Repeat this one after Retry-After seconds; nothing of it was begun.")
 OVERLOADED = _("Too many passwords are being checked. Repeat the request after Retry-After seconds.")
@@ -72,7 +71,7 @@ class Application:
         self.threads = Threads("django", THREADS, self.run)
         self.asking_thread = Threads("asking", 1, self.run_together, together=MOST_AT_ONCE)
         self.hashing_paths = hashing_paths
-        self.hashing_threads = Threads("hashing", HASHING_THREADS, self.run_hashing, nice=HASHING_NICE)
+        self.hashing_threads = Threads("hashing", HASHING_THREADS, self.run_hashing)
         # Probes have threads of their own: whoever asks for them must hear most of all when the others all hang.
         self.probes = {path: Threads(path, 1, self.run) for path in ("/healthz", "/readyz")}
         self.leaving = False

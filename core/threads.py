@@ -1,12 +1,9 @@
 """A few threads, and the line of what waits for one. What is left of `ThreadPoolExecutor` without futures, whose locks
 and wake-ups cost more than a short request should. Figures: docs/adr/0046-hand-over.md."""
 
-import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import Generic, Protocol, TypeVar
@@ -27,13 +24,10 @@ class Threads(Generic[W]):
 
     Whichever rested last works next: its connection to the database was used a moment ago. `run` must not raise. It is
     given up to `together` of what waits; nothing waits for others to come.
-    `nice` as of processes: how far they give way to the other threads of the machine. Only Linux can do that.
     """
 
-    def __init__(
-        self, name: str, most: int, run: Callable[[list[W]], None], *, together: int = 1, nice: int = 0
-    ) -> None:
-        self.name, self.most, self.run, self.together, self.nice = name, most, run, together, nice
+    def __init__(self, name: str, most: int, run: Callable[[list[W]], None], *, together: int = 1) -> None:
+        self.name, self.most, self.run, self.together = name, most, run, together
         self.lock = Lock()
         self.begun = 0
         self.resting: list[SimpleQueue[list[W]]] = []
@@ -75,9 +69,6 @@ class Threads(Generic[W]):
             return found, self.line[0].since + seconds - now if self.line else None
 
     def serve(self, inbox: "SimpleQueue[list[W]]") -> None:
-        if self.nice and sys.platform == "linux":
-            with suppress(OSError):
-                os.nice(self.nice)  # of this thread alone
         works = inbox.get()
         while True:
             self.run(works)

@@ -332,8 +332,10 @@ def test_a_worker_that_was_still_starting_at_sigterm_knows_that_it_leaves(tmp_pa
     """It is begun again, and SIGTERM comes before it can hear anything."""
     with serving(tmp_path, "--workers", "1", LEAVING_SECONDS="8") as server:
         [first] = children_of(server, "web")
+        aside_of(server)
+        others = set(all_children_of(server))
         os.kill(first, signal.SIGKILL)
-        while not (starting := set(all_children_of(server)) - {first, background_of(server)}):
+        while not (starting := set(all_children_of(server)) - others):
             time.sleep(0.01)
         assert not is_listening(server.port)
         server.process.send_signal(signal.SIGTERM)
@@ -376,6 +378,43 @@ def test_the_background_work_is_begun_again_when_it_dies(tmp_path):
             time.sleep(0.2)
         assert background_of(server) not in (first, 0)
     assert '"event": "background.died"' in server.log.read_text()
+
+
+def test_hashes_are_computed_aside_and_when_that_process_dies_all_the_same(tmp_path):
+    with serving(tmp_path) as server:
+        first = aside_of(server)
+        while os.getpriority(os.PRIO_PROCESS, first) < 19:  # it is just beginning
+            time.sleep(0.01)
+        before = seconds_of(first)
+        assert b" 401 " in ask(server, whole(LOG_IN))
+        assert seconds_of(first) - before > 0.05
+        os.kill(first, signal.SIGSTOP)
+        assert b" 401 " in ask(server, whole(LOG_IN)), "who waits in vain computes for itself"
+        os.kill(first, signal.SIGKILL)
+        assert b" 401 " in ask(server, whole(LOG_IN)), "nor does anybody miss it"
+        while (again := aside_of(server)) == first:
+            time.sleep(0.01)
+        spent, deadline = 0.0, time.monotonic() + 30
+        while spent < 0.05 and time.monotonic() < deadline:  # until it listens
+            before = seconds_of(again)
+            assert b" 401 " in ask(server, whole(LOG_IN))
+            spent = seconds_of(again) - before
+        assert spent > 0.05
+        assert server.stop() == 0
+    assert '"event": "aside.died"' in server.log.read_text()
+
+
+def aside_of(server: Server) -> int:
+    deadline = time.monotonic() + 30
+    while not (found := children_of(server, "aside")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found[0]
+
+
+def seconds_of(pid: int) -> float:
+    """Of CPU that a process used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def background_of(server: Server) -> int:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -134,18 +133,3 @@ def test_a_connection_whose_server_is_silent_is_not_usable(late):
 def test_psycopg_still_asks_us_before_it_waits():
     """Ours replaces a method of psycopg that its documents do not name."""
     assert "timeout" in psycopg.Connection.wait.__code__.co_varnames
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has threads that give way")
-def test_threads_that_hash_give_way_to_all_others():
-    given_way: dict[str, int] = {}
-
-    def wsgi(env: Any, start_response: Any) -> Response:
-        given_way[env["PATH_INFO"]] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-        start_response("200 OK", [])
-        return Response([b"done"])
-
-    ours = os.getpriority(os.PRIO_PROCESS, 0)
-    paths = ["/hash", "/x", "/readyz"]
-    ask_all(server.Application(wsgi, ["/hash"]), *[scope(path=path, method="POST") for path in paths])
-    assert given_way == {"/hash": min(19, ours + server.HASHING_NICE), "/x": ours, "/readyz": ours}

@@ -1,7 +1,6 @@
 """`manage.py serve`: the production server, as `./run` and the container start it."""
 
 import argparse
-import ctypes
 import logging
 import os
 import resource
@@ -23,7 +22,8 @@ from granian.log import LogLevels
 from granian.server import mp
 from granian.server.mp import MPServer
 
-from core import supervisor, telemetry
+from core import aside, supervisor, telemetry
+from core.heap import keep_memory_small
 from core.logs import leave_out_callers
 from core.management.commands import background
 from core.outcome import log
@@ -65,8 +65,9 @@ class Command(BaseCommand):
         itself = [sys.executable, str(settings.BASE_DIR / "manage.py"), "serve", "--host", address, "--port", str(port)]
         log.info("serve.began", address=address, port=port, workers=workers)
         logging.shutdown()
+        commands = [{"name": name, "pid": pid, "command": [*itself, "--again", name]} for name, pid in children]
         supervisor.become(
-            children=[{"name": name, "pid": pid, "command": [*itself, "--again", name]} for name, pid in children],
+            children=[*commands, {"name": "aside", "pid": 0, "command": aside.command()}],
             leaving=max(LEAST_LEAVING_SECONDS, settings.LEAVING_SECONDS),
             whole=WHOLE_DRAIN_SECONDS,
             folder=os.environ.get("PROMETHEUS_MULTIPROC_DIR", ""),
@@ -121,16 +122,6 @@ def be_child(name: str, parent: int, run: Callable[[], None]) -> NoReturn:
         telemetry.stop()
         logging.shutdown()
         os._exit(code)
-
-
-def keep_memory_small() -> None:
-    """glibc would give each thread a heap of its own, and keep what large pieces left. See docs/adr/0042-memory.md."""
-    with suppress(AttributeError):  # another C library
-        mallopt, malloc_trim = ctypes.CDLL(None).mallopt, ctypes.CDLL(None).malloc_trim
-        mallopt(-8, 1)  # M_ARENA_MAX
-        mallopt(-3, 256 * 1024)  # M_MMAP_THRESHOLD, which would grow with what is freed
-        mallopt(-1, 256 * 1024)  # M_TRIM_THRESHOLD
-        malloc_trim(0)
 
 
 def server_at(address: str, port: int) -> MPServer:
