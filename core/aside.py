@@ -7,6 +7,7 @@ library and what hashes, so that it costs little memory. See docs/adr/0053-hashe
 """
 
 import ctypes
+import errno
 import json
 import os
 import select
@@ -15,6 +16,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -24,6 +26,7 @@ from typing import Any
 SECONDS = 2.0  # for an answer; then whoever waits computes for itself, as urgent as all others
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # of the processes of one `serve`, which nobody else may enter
 WAITING = 128  # connections
+REST = 0.1  # seconds
 LEAST_URGENT = 19  # niceness
 LONGEST_SLICE = 100_000_000  # nanoseconds; Linux takes none that is longer
 SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}  # numbers of the system call, which Python does not know
@@ -35,14 +38,14 @@ def bcrypt(password: str, salt: str) -> str:
     return bcrypt.hashpw(password.encode(), salt.encode()).decode()
 
 
-def argon2(  # noqa: PLR0917 - as it comes in JSON
-    password: str, salt: str, time: int, memory: int, parallelism: int, length: int, kind: int, version: int
+def argon2(  # noqa: PLR0917 - as they come in JSON
+    password: str, salt: str, rounds: int, memory: int, parallelism: int, length: int, kind: int, version: int
 ) -> str:
     """`salt` in Latin-1, since it is made of bytes; `memory` in KiB."""
     from argon2.low_level import Type, hash_secret
 
     secret, salted = password.encode(), salt.encode("latin-1")
-    return hash_secret(secret, salted, time, memory, parallelism, length, Type(kind), version).decode()
+    return hash_secret(secret, salted, rounds, memory, parallelism, length, Type(kind), version).decode()
 
 
 HASHES: dict[str, Callable[..., str]] = {"bcrypt": bcrypt, "argon2": argon2}
@@ -124,8 +127,11 @@ def answer_all(listener: socket.socket, compute: Callable[..., Any]) -> None:
     while True:
         try:
             connection, _ = listener.accept()
-        except OSError:  # it was shut down
-            return
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # it was shut down
+                return
+            time.sleep(REST)  # too many open files, perhaps
+            continue
         with connection, suppress(Exception):  # without an answer, whoever asked finds out for itself what is wrong
             connection.settimeout(SECONDS)
             question = json.loads(whole(connection))

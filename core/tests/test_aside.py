@@ -1,5 +1,6 @@
 """The process that computes for the others: real ones, on real sockets."""
 
+import errno
 import os
 import signal
 import time
@@ -124,6 +125,19 @@ def test_one_that_is_begun_again_takes_the_place_of_one_that_was_killed(folder: 
         wait_until(lambda: suppressed(aside.ask, "who") is None)
         with beside() as second:
             assert aside.ask("who")[0] == second != first
+
+
+def test_a_listener_that_fails_for_a_moment_is_listened_to_again(monkeypatch: Any) -> None:
+    failures = iter([errno.EMFILE, errno.ECONNABORTED, errno.EINVAL])
+
+    class Listener:
+        def accept(self) -> Any:
+            raise OSError(next(failures), "")
+
+    monkeypatch.setattr(aside, "REST", 0.01)
+    listener: Any = Listener()
+    aside.answer_all(listener, compute)
+    assert next(failures, None) is None
 
 
 def test_without_a_folder_there_is_none(monkeypatch: Any) -> None:
