@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 SECONDS = 2.0  # for an answer; then whoever waits computes for itself, as urgent as all others
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # of the processes of one `serve`, which nobody else may enter
 WAITING = 128  # connections
 REST = 0.1  # seconds
 LEAST_URGENT = 19  # niceness
@@ -64,8 +63,8 @@ def command() -> list[str]:
 
 
 def address() -> str:
-    """Raises OSError where there is no such process."""
-    folder = os.environ.get(FOLDER)
+    """In the folder of the processes of one `serve`, which nobody else enters. Raises OSError where there is none."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if not folder:
         raise FileNotFoundError
     return f"{folder}/aside"

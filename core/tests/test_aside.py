@@ -60,7 +60,7 @@ def wait_until(is_so: Any) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: Any) -> Path:
-    monkeypatch.setenv(aside.FOLDER, str(tmp_path))
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     return tmp_path
 
 
@@ -141,6 +141,6 @@ def test_a_listener_that_fails_for_a_moment_is_listened_to_again(monkeypatch: An
 
 
 def test_without_a_folder_there_is_none(monkeypatch: Any) -> None:
-    monkeypatch.delenv(aside.FOLDER, raising=False)
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
     with pytest.raises(OSError):
         aside.ask("who")
