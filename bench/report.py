@@ -21,8 +21,10 @@ whoever is measured then.
 
 Muster checks at each request that the session still lives, writes its audit events and a line of log, and counts;
 rate limits are off, at allauth too. Each connection uses one session, whose token a process verifies once and then
-remembers. allauth looks its session up each time as well; djoser and fastapi-users check none: with them a token works
-until it expires. Only Muster keeps a mail for who signs up; the others are set up to send none.
+remembers; `me` and checks that come while the database is asked are asked together next time
+([ADR 52](adr/0052-asked-together.md)), so a single connection pays more for each. allauth looks its session up each
+time as well; djoser and fastapi-users read the user and know of no session: with them a token works until it expires.
+Only Muster keeps a mail for who signs up; the others are set up to send none.
 
 **list** is a page of 50; **deep** begins at nine tenths of the users, by cursor here and by number at djoser.
 **search, few** looks for `lastname4321` (three in ten thousand users have it in their address or name), **search,
