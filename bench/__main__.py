@@ -6,7 +6,7 @@ docs/performance.md.
   --growth       only Muster with 10⁴ to 10⁶ users, more sessions, more roles
   --quick        with short rounds, and growing by users only; both parts take at most ten minutes
   --report       measures nothing, writes the report of the latest run of each part
-  --check        me, refresh and list against djoser; fails when one costs more than djoser's over 2, 5 and 2.5
+  --check        me, refresh and list against djoser; fails when one costs more than djoser's over 2, 5 and 3
                  twice, the second time over twice as many rounds
   --panel        the pages of the panel among a million users, into docs/scale.md; fails when one is too slow
 
